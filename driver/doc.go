@@ -1,0 +1,192 @@
+// Package driver is the contract between es and a database.
+//
+// A driver is small: bytes in, bytes out, optimistic concurrency, and a feed
+// that never loses an event. Encoding, compression, encryption, batching,
+// retries, size checks, snapshot policies, subscriptions and projections are
+// written once, above the drivers. Programs use package es; only authors of
+// drivers need this package.
+//
+// This text is the specification. Each promise is a numbered sentence, and
+// package conformance holds at least one check for every one of them. A driver
+// is finished when conformance.Run passes.
+//
+// # What a driver implements
+//
+// A [Driver] opens a [Store] from a data source name and registers itself with
+// [Register] in an init function. A Store has nine methods. What only some
+// databases can do is in optional interfaces: [CheckpointStore],
+// [SnapshotStore], [GroupAppender], [Notifier], [Settler]. What a store claims
+// beyond its method set, and its limits, stand in [Caps].
+//
+// Requests are checked by [Check] before a store sees them: names are valid,
+// there is something to append, no stream and no id occurs twice in a request,
+// no limit of Caps is exceeded. A store may rely on that. Positions and
+// versions stay below 2^63.
+//
+// Requests and pages are structs, so that they can grow; a store returns pages
+// and never an iterator, so that no connection and no lock is held while the
+// caller's code runs.
+//
+// # Records
+//
+//	R1. A record is read as it was appended: id, type, encoding, tags in their order, data and metadata byte for byte. Nil and empty are equal.
+//	R2. The time of a record is the one that the caller gave, in UTC and cut to the microsecond, for every time from year 1 to year 9999. No ordering depends on it.
+//	R3. A store changes nothing in a request and keeps nothing of it once the call has returned; what a call returns belongs to the caller.
+//	R4. A record read has its stream and its version. A record read from the feed has its position; one read from a stream has the same position, or 0 where it is not known yet, which happens only without Caps.PositionOnAppend.
+//
+// # Names
+//
+// Streams, types, checkpoint names and snapshot kinds are names: valid UTF-8
+// without NUL, 1 to 255 bytes.
+//
+//	N1. Names are compared byte for byte: case, accents, trailing blanks and normalization forms distinguish. No collation of a database leaks in.
+//	N2. Every name works, up to 255 bytes, and all the longest at once.
+//
+// # Versions and expected versions
+//
+//	V1. The first event of a stream has version 1, each further one the next version, without gaps.
+//	V2. An exact [Expected] n holds if the last version of the stream is n; 0 ([NoStream]) holds if the stream does not exist.
+//	V3. [Any] holds for every stream that is not closed; [Exists] for every stream that has an event and is not closed.
+//	V4. Where an expected version does not hold, Append fails with a [*ConflictError] (errors.Is [ErrConflict]) that names the stream, what was expected and a version that the stream has had (0: it does not exist), and nothing is written.
+//	V5. Of several concurrent appends to one stream at one exact version, exactly one succeeds. The history of each stream is linearizable.
+//
+// # Append
+//
+//	A1. An append is atomic: all its records are stored, or none, also when the process or the database is killed in the middle.
+//	A2. Where Caps.MaxStreams is above 1, an append to several streams is atomic as well; one part whose expected version does not hold stops all.
+//	A3. Append returns one [Appended] a part, in order: the first and the last version, and the position of the last record, or 0 where it is not known yet.
+//	A4. A part without records only checks its stream's version, in the same atomic step; its Appended is zero.
+//	A5. Once Append has returned, ReadStream of every client of the same data returns the records.
+//	A6. What was acknowledged is durable: it is there after the process was killed and the store opened anew.
+//
+// # The same append again
+//
+//	I1. An append that is sent again with the same ids at the same exact expected version succeeds, writes nothing and returns what the first returned, also when the stream has grown since.
+//	I2. The ids decide, not the payloads.
+//	I3. Only the versions count that the append would take, whichever appends wrote them: two appends of one record each recognise the append of both, and the other way round.
+//	I4. Where only some of these versions hold the append's ids, or in another order, it is a conflict.
+//	I5. An id is not unique in a store: the same id in another stream, or at another version of the same stream, is legal.
+//	I6. An append to several streams is recognised as a whole or not at all: every part with records expects an exact version and is found there; parts without records count as matched. Otherwise the first part that does not hold decides the error.
+//	I7. Any and Exists recognise nothing: a second call is a second append.
+//
+// # Unknown outcomes
+//
+// When a connection breaks or a context ends after a request was sent, a read
+// cannot tell what became of it: the request may still be queued. A store
+// settles it by sending the same request at the same base version again, on a
+// context of its own and for a bounded time: either it applies, or it is
+// refused, and then the ids at the base decide (I1). For Any and Exists a store
+// therefore takes a concrete base version first.
+//
+//	U1. A call whose context has ended before it began fails with the context's error, and nothing is written, then or later.
+//	U2. A call whose context ends while it runs tells the truth: success only if all is stored; an error other than ErrUnknownOutcome only if nothing is and nothing will be.
+//	U3. What could not be settled is an [*UnknownOutcomeError] (errors.Is [ErrUnknownOutcome]) with the exact base version of every part; the same request sent again at that base decides it. The same holds for Delete and for each member of a group.
+//	U4. An error for which [IsTransient] is true says that nothing was applied and that the same call may be made again; a store does not repeat calls itself, es does.
+//
+// # Reading a stream
+//
+//	S1. ReadStream returns the records from version From on (0: from the first), in ascending order without gaps.
+//	S2. Backward, it returns the records up to version From (0: from the last), in descending order without gaps.
+//	S3. A page has at most Limit records (0: as many as the store sees fit). Fewer are legal: only End says that nothing follows. A page that is not the End has at least one record.
+//	S4. A stream that does not exist is a [*StreamError] (errors.Is [ErrStreamNotFound]).
+//	S5. A From beyond the last version gives, forward, an empty page with End.
+//	S6. StreamPage.Head is the last version of the stream when the page was read, and no record of the page is above it.
+//	S7. No page shows a part of an append unless the rest is in the page or readable by the next call.
+//
+// # The feed
+//
+// All events of a store are in one total order, by position. Position 0 lies
+// before the first event; gaps are legal. Rule F2 is what makes a feed worth
+// having, and what most event stores break.
+//
+//	F1. ReadAll returns the records after a position in ascending order of position; page by page, every acknowledged event appears exactly once, whatever the page size, however many clients write, and however slow they are.
+//	F2. Once ReadAll has returned Next = P, to whichever client, no event at or below P appears that was not there before.
+//	F3. Every record of a page lies after After and at or below Next; Next is never below After.
+//	F4. A page has at most Limit records (0: as many as the store sees fit). A page may be empty with Next moved on. A page that is neither End nor moves Next says that something is held back: the caller asks again.
+//	F5. On a store at rest every acknowledged event is returned within a bounded time, by reading alone.
+//	F6. Within a stream, positions rise with versions.
+//	F7. Where Caps.PositionOnAppend: Append returns the position that the feed shows, and an append that began after another was acknowledged has a higher one.
+//	F8. Elsewhere: what was appended after an event was read from the feed comes after that event.
+//	F9. End is true only when the store knows of nothing held back. Where Caps.PositionOnAppend, every event that was acknowledged before ReadAll was called, and lies after After, has then been returned.
+//	F10. Where Caps.FilterFeed, a page holds only records that match the [Filter], and Next moves past those that do not.
+//	F11. An After beyond the end of the feed fails with [ErrCheckpointAhead].
+//	F12. With FeedQuery.Seen, ReadAll fails with ErrCheckpointAhead if the event at Seen.Position is not the one with Seen.ID: the store was restored, failed over or replaced. A purged event still counts as itself.
+//	F13. Head is at or above every Next and every position returned before; ReadAll reaches it without further appends; it is 0 for an empty store.
+//	F14. Where Caps.Gapless, the positions are 1, 2, 3 and so on; only purged events are missing.
+//	F15. The feed may deliver an append in pieces, with others between them, but never reordered.
+//
+// # Deletion
+//
+//	D1. Delete writes DeleteRequest.Record, of type [TypeDeleted], as the last event of the stream, into the stream and the feed, and closes the stream for good: from then on Append at any expected version, ReadStream and a second Delete fail with a [*StreamError] (errors.Is [ErrStreamDeleted]).
+//	D2. With StreamQuery.Deleted, ReadStream returns a tombstoned stream whole, its TypeDeleted record last.
+//	D3. [Purge] erases the events as well: neither ReadStream with Deleted nor the feed returns them; both return the TypeDeleted record. Erased is logical: a backup, a log or an unvacuumed page may still hold bytes.
+//	D4. Purge of a tombstoned or purged stream writes no second record, ignores Expected, returns what the first Delete returned, and finishes a purge that was interrupted.
+//	D5. Versions, positions and ids of purged events stay taken: a late duplicate of an append resurrects nothing.
+//	D6. A Delete sent again with the same record id succeeds and returns what the first returned.
+//	D7. Delete of a missing stream is ErrStreamNotFound; where Expected does not hold it is a ConflictError, and nothing is written.
+//	D8. The snapshots of a stream go with it.
+//
+// # Listing streams
+//
+//	L1. ListStreams returns the names that begin with Prefix and lie after After, each once, in byte order; closed streams too, with Closed set.
+//	L2. A page has at most Limit streams; the Next of a page is the After of the following one; only End says that nothing follows.
+//	L3. StreamInfo.Version is the last version, or 0 where the store does not know it.
+//	L4. A listing is up to date, or where Caps.ListLag is set within a bounded time.
+//
+// # Checkpoints, where a store is a CheckpointStore
+//
+//	C1. A checkpoint that does not exist is the zero Checkpoint, and no error.
+//	C2. SaveCheckpoint replaces the checkpoint only if its revision is the given one (zero: if there is none), and otherwise fails with [ErrCheckpointConflict]; of two savers one wins.
+//	C3. SaveCheckpoint sent again recognises its own revision and succeeds.
+//	C4. A checkpoint is loaded as it was saved, positions up to 2^63-1 included.
+//	C5. ListCheckpoints returns all, in byte order of their names, page by page.
+//	C6. DeleteCheckpoint removes one; of one that does not exist it is no error; a saver that loaded it before then gets ErrCheckpointConflict.
+//
+// # Snapshots, where a store is a SnapshotStore
+//
+//	P1. A snapshot that does not exist is the zero Snapshot, and no error.
+//	P2. There is one snapshot for each stream and kind: a newer or equal version replaces it, an older one is ignored without an error.
+//	P3. A snapshot is loaded as it was saved.
+//	P4. For a closed stream, SaveSnapshot fails with ErrStreamDeleted and LoadSnapshot returns the zero Snapshot.
+//	P5. DeleteSnapshot removes one; of one that does not exist it is no error.
+//
+// # Groups, where a store is a GroupAppender
+//
+//	G1. AppendGroup applies independent requests of one part each, at most one a stream, and returns an [Outcome] for each in order, as if each had been appended alone.
+//	G2. A request of a group that fails takes no other with it.
+//
+// # Wake-ups, where a store is a Notifier
+//
+//	W1. Listen calls wake soon after another client of the same data has appended. It may lose calls, repeat them and call without cause: it saves polling and replaces none of it.
+//	W2. Listen returns when its context ends, with the context's error, or when the store closes, with ErrClosed, and calls wake no more.
+//
+// # Late positions, where a store is a Settler
+//
+//	T1. A store without Caps.PositionOnAppend is a Settler: Settled returns the last version of a stream that has a position, and ReadAll alone lets it reach the head.
+//
+// # Errors
+//
+//	E1. An error that this package has a type or a sentinel for is that one, on every store, and no error code of a database reaches a user in its stead; the cause stays reachable by errors.As.
+//	E2. No password or other secret of a data source name stands in an error.
+//
+// # Lifetime
+//
+//	X1. All methods may be called concurrently, Close among them.
+//	X2. Close may be called again, without an error; after it every call fails with [ErrClosed].
+//	X3. Close lets calls that run end, or fail with ErrClosed, and leaves no goroutine behind.
+//	X4. Close loses nothing that was acknowledged.
+//
+// # Opening
+//
+//	O1. Open of a malformed data source name, or of data that is not the store's, fails with an error that says what is wrong, and leaves no goroutine and no damage.
+//	O2. A store opened anew has everything that was there.
+//	O3. Open creates what is missing; several processes may do so at once.
+//	O4. Two stores with different prefixes in one database do not see each other.
+//	O5. Data of a schema newer than the driver knows is refused with a [*SchemaError] and not touched.
+//
+// # Caps
+//
+//	M1. Caps are constant.
+//	M2. A request at every limit of Caps at once, with the longest names, works.
+//	M3. What is not claimed fails with errors.ErrUnsupported and without effect.
+package driver

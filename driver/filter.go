@@ -1,0 +1,33 @@
+package driver
+
+import (
+	"slices"
+	"strings"
+)
+
+// IsZero reports whether the filter lets everything through.
+func (f Filter) IsZero() bool { return len(f.Types) == 0 && len(f.Prefixes) == 0 }
+
+// Match reports whether a record of that stream and type passes the filter.
+func (f Filter) Match(stream, typ string) bool {
+	if len(f.Types) > 0 && !slices.Contains(f.Types, typ) {
+		return false
+	}
+	return len(f.Prefixes) == 0 || slices.ContainsFunc(f.Prefixes, func(p string) bool { return strings.HasPrefix(stream, p) })
+}
+
+// CheckFilter returns an [*InvalidError] unless all of f's types and prefixes
+// are names.
+func CheckFilter(f Filter) error {
+	for _, t := range f.Types {
+		if err := CheckName("type of the filter", t); err != nil {
+			return err
+		}
+	}
+	for _, p := range f.Prefixes {
+		if err := CheckName("prefix of the filter", p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

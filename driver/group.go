@@ -1,0 +1,31 @@
+package driver
+
+import "context"
+
+// GroupAppender is a [Store] that can write several independent appends at once
+// for less than one by one (G1, G2). es owns the queue and forms the groups.
+type GroupAppender interface {
+	// AppendGroup applies requests of one part each, no two of one stream, with
+	// the limits of one append for all together. It returns one outcome a
+	// request, in order.
+	AppendGroup(ctx context.Context, reqs []AppendRequest) []Outcome
+}
+
+// Outcome is what became of one request of a group.
+type Outcome struct {
+	Result AppendResult
+	Err    error
+}
+
+// AppendGroup calls the store's AppendGroup, or Append for each request in turn
+// where it has none.
+func AppendGroup(ctx context.Context, s Store, reqs []AppendRequest) []Outcome {
+	if g, ok := s.(GroupAppender); ok {
+		return g.AppendGroup(ctx, reqs)
+	}
+	out := make([]Outcome, len(reqs))
+	for i, req := range reqs {
+		out[i].Result, out[i].Err = s.Append(ctx, req)
+	}
+	return out
+}
