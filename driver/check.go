@@ -309,6 +309,9 @@ func (s Snapshot) check(caps Caps) error {
 	if err := checkNumber("version of the snapshot", uint64(s.Version)); err != nil {
 		return err
 	}
+	if s.EventID.IsZero() {
+		return &InvalidError{fmt.Sprintf("snapshot of stream %q", s.Stream), "the id of its last event is zero"}
+	}
 	if err := checkEncoding(s.Encoding); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ type Snapshot struct {
 	Stream   string
 	Kind     string  // what the state is of; one snapshot is kept for each
 	Version  Version // of the last event that went into it
+	EventID  ID      // the id of that event: tells when the history was replaced
 	Encoding string
 	Data     []byte
 }
