@@ -28,17 +28,10 @@ func CheckName(what, name string) error {
 		return &InvalidError{what, "is empty"}
 	case len(name) > MaxNameBytes:
 		return &InvalidError{what, fmt.Sprintf("%.40q… has %d bytes, the limit is %d", name, len(name), MaxNameBytes)}
-	}
-	return checkText(what, name)
-}
-
-// checkText is CheckName without the lengths, for prefixes and cursors.
-func checkText(what, s string) error {
-	switch {
-	case strings.IndexByte(s, 0) >= 0:
-		return &InvalidError{what, fmt.Sprintf("%q contains a NUL byte", s)}
-	case !utf8.ValidString(s):
-		return &InvalidError{what, fmt.Sprintf("%q is not valid UTF-8", s)}
+	case strings.IndexByte(name, 0) >= 0:
+		return &InvalidError{what, fmt.Sprintf("%q contains a NUL byte", name)}
+	case !utf8.ValidString(name):
+		return &InvalidError{what, fmt.Sprintf("%q is not valid UTF-8", name)}
 	}
 	return nil
 }
@@ -50,9 +43,13 @@ func checkPrefix(what, s string) error {
 	return CheckName(what, s)
 }
 
-func checkExpected(stream string, e Expected) error {
+// checkExpected checks the expected version of a stream that n events go to.
+func checkExpected(stream string, e Expected, n int) error {
 	if e < Exists {
 		return &InvalidError{fmt.Sprintf("expected version of stream %q", stream), fmt.Sprintf("%d is neither an exact version nor NoStream, Any or Exists", int64(e))}
+	}
+	if v, ok := e.Exact(); ok && uint64(v)+uint64(n) > maxNumber {
+		return &InvalidError{fmt.Sprintf("expected version of stream %q", stream), fmt.Sprintf("%d leaves no room for %d more", v, n)}
 	}
 	return nil
 }
@@ -92,14 +89,11 @@ func (r AppendRequest) check(caps Caps) error {
 		if err := CheckName("stream", p.Stream); err != nil {
 			return err
 		}
-		if err := checkExpected(p.Stream, p.Expected); err != nil {
+		if err := checkExpected(p.Stream, p.Expected, len(p.Records)); err != nil {
 			return err
 		}
 		if len(p.Records) == 0 && p.Expected == Any && len(r.Parts) > 1 {
 			return &InvalidError{fmt.Sprintf("append to stream %q", p.Stream), "it has no events, and expects any version: it would do nothing"}
-		}
-		if v, ok := p.Expected.Exact(); ok && uint64(v)+uint64(len(p.Records)) > maxNumber {
-			return &InvalidError{fmt.Sprintf("expected version of stream %q", p.Stream), fmt.Sprintf("%d leaves no room for %d more", v, len(p.Records))}
 		}
 		for j := range p.Records {
 			rec := &p.Records[j]
@@ -108,7 +102,7 @@ func (r AppendRequest) check(caps Caps) error {
 			}
 			size, err := rec.check(caps)
 			if err != nil {
-				return fmt.Errorf("event %d to stream %q: %w", j, p.Stream, err)
+				return of(err, fmt.Sprintf("event %d to stream %q", j, p.Stream))
 			}
 			bytes += size
 		}
@@ -164,6 +158,17 @@ func duplicate[K comparable](n int, key func(int) K) (k K, twice bool) {
 	return k, false
 }
 
+// of says in an error of Record.check which record it is about.
+func of(err error, record string) error {
+	switch e := err.(type) {
+	case *InvalidError:
+		e.What += " of " + record
+	case *TooLargeError:
+		e.What += " of " + record
+	}
+	return err
+}
+
 // check returns the record's size.
 func (rec *Record) check(caps Caps) (int, error) {
 	if rec.ID.IsZero() {
@@ -176,7 +181,7 @@ func (rec *Record) check(caps Caps) (int, error) {
 		return 0, err
 	}
 	if len(rec.Tags) > MaxTags {
-		return 0, &TooLargeError{"tags of an event", MaxTags, len(rec.Tags)}
+		return 0, &TooLargeError{"tags", MaxTags, len(rec.Tags)}
 	}
 	for _, t := range rec.Tags {
 		if err := CheckName("tag", t); err != nil {
@@ -191,7 +196,7 @@ func (rec *Record) check(caps Caps) (int, error) {
 	}
 	size := Size(rec)
 	if caps.MaxEventBytes > 0 && size > caps.MaxEventBytes {
-		return 0, &TooLargeError{"bytes of an event", caps.MaxEventBytes, size}
+		return 0, &TooLargeError{"bytes", caps.MaxEventBytes, size}
 	}
 	return size, nil
 }
@@ -215,7 +220,7 @@ func (r DeleteRequest) check(caps Caps) error {
 	if err := CheckName("stream", r.Stream); err != nil {
 		return err
 	}
-	if err := checkExpected(r.Stream, r.Expected); err != nil {
+	if err := checkExpected(r.Stream, r.Expected, 1); err != nil {
 		return err
 	}
 	if r.Mode != Tombstone && r.Mode != Purge {
@@ -224,8 +229,10 @@ func (r DeleteRequest) check(caps Caps) error {
 	if r.Record.Type != TypeDeleted {
 		return &InvalidError{fmt.Sprintf("type %q of the record of a delete", r.Record.Type), "it must be " + TypeDeleted}
 	}
-	_, err := r.Record.check(caps)
-	return err
+	if _, err := r.Record.check(caps); err != nil {
+		return of(err, "the record of a delete")
+	}
+	return nil
 }
 
 func (q StreamQuery) check(Caps) error {

@@ -150,10 +150,11 @@ func Transient(err error) error {
 	return &transientError{err}
 }
 
-// IsTransient reports whether err was marked by [Transient].
+// IsTransient reports whether err was marked by [Transient]. An unknown outcome
+// is never transient, whatever its cause is.
 func IsTransient(err error) bool {
 	var t *transientError
-	return errors.As(err, &t)
+	return errors.As(err, &t) && !errors.Is(err, ErrUnknownOutcome)
 }
 
 type transientError struct{ err error }
