@@ -3,6 +3,7 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -57,6 +58,9 @@ func checkExpected(stream string, e Expected, n int) error {
 func checkLimit(limit int) error {
 	if limit < 0 {
 		return &InvalidError{"limit", fmt.Sprintf("%d is negative", limit)}
+	}
+	if limit > math.MaxInt32 {
+		return &InvalidError{"limit", fmt.Sprintf("%d is above 2^31-1", limit)}
 	}
 	return nil
 }
@@ -188,7 +192,7 @@ func (rec *Record) check(caps Caps) (int, error) {
 			return 0, err
 		}
 	}
-	if rec.Time.IsZero() {
+	if Micros(rec.Time) == Micros(time.Time{}) {
 		return 0, &InvalidError{"time", "is zero"}
 	}
 	if y := rec.Time.UTC().Year(); y < 1 || y > 9999 {
@@ -229,7 +233,11 @@ func (r DeleteRequest) check(caps Caps) error {
 	if r.Record.Type != TypeDeleted {
 		return &InvalidError{fmt.Sprintf("type %q of the record of a delete", r.Record.Type), "it must be " + TypeDeleted}
 	}
-	if _, err := r.Record.check(caps); err != nil {
+	size, err := r.Record.check(caps)
+	if err == nil && caps.MaxAppendBytes > 0 && size > caps.MaxAppendBytes {
+		err = &TooLargeError{"bytes", caps.MaxAppendBytes, size}
+	}
+	if err != nil {
 		return of(err, "the record of a delete")
 	}
 	return nil

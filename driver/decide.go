@@ -9,7 +9,7 @@ type StreamState struct {
 // Decide says what becomes of an append, so that every store decides alike:
 // with true, all expected versions hold and the records are to be written. With
 // false it is decided already: the append was made before and the result is
-// what it returned then, or the error says which part does not hold (I1 to I7,
+// what it returned then, or the error says which part does not hold (I1 to I8,
 // V4, D1).
 //
 // states has one StreamState a part, read in one atomic step with the writing.
@@ -30,10 +30,12 @@ func Decide(req AppendRequest, states []StreamState, found func(part int) (Posit
 	if result, ok, err := replay(req, states, found); ok || err != nil {
 		return false, result, err
 	}
-	p := &req.Parts[first]
-	if states[first].Closed {
-		return false, AppendResult{}, &StreamError{p.Stream, ErrStreamDeleted}
+	for i := range states {
+		if states[i].Closed {
+			return false, AppendResult{}, &StreamError{req.Parts[i].Stream, ErrStreamDeleted}
+		}
 	}
+	p := &req.Parts[first]
 	return false, AppendResult{}, &ConflictError{p.Stream, p.Expected, states[first].Head}
 }
 

@@ -128,13 +128,16 @@ func (e *UnknownOutcomeError) Is(target error) bool { return target == ErrUnknow
 // Unwrap returns the cause.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// SchemaError says that the data was written by a newer version of a driver. It
-// is [ErrSchema].
+// SchemaError says that the data was written by a newer version of a driver, or
+// that its tables are missing or old and may not be made. It is [ErrSchema].
 type SchemaError struct {
 	Found, Known int
 }
 
 func (e *SchemaError) Error() string {
+	if e.Found < e.Known {
+		return fmt.Sprintf("es: the data has schema version %d and this driver needs %d: open it once with the right to create tables", e.Found, e.Known)
+	}
 	return fmt.Sprintf("es: the data has schema version %d and this driver knows versions up to %d: use a newer release", e.Found, e.Known)
 }
 

@@ -8,12 +8,12 @@ import (
 // IsZero reports whether the filter lets everything through.
 func (f Filter) IsZero() bool { return len(f.Types) == 0 && len(f.Prefixes) == 0 }
 
-// Match reports whether a record of that stream and type passes the filter.
-func (f Filter) Match(stream, typ string) bool {
-	if len(f.Types) > 0 && !slices.Contains(f.Types, typ) {
+// Match reports whether a record passes the filter.
+func (f Filter) Match(r *Record) bool {
+	if len(f.Types) > 0 && !slices.Contains(f.Types, r.Type) {
 		return false
 	}
-	return len(f.Prefixes) == 0 || slices.ContainsFunc(f.Prefixes, func(p string) bool { return strings.HasPrefix(stream, p) })
+	return len(f.Prefixes) == 0 || slices.ContainsFunc(f.Prefixes, func(p string) bool { return strings.HasPrefix(r.Stream, p) })
 }
 
 // CheckFilter returns an [*InvalidError] unless all of f's types and prefixes

@@ -16,16 +16,3 @@ type Outcome struct {
 	Result AppendResult
 	Err    error
 }
-
-// AppendGroup calls the store's AppendGroup, or Append for each request in turn
-// where it has none.
-func AppendGroup(ctx context.Context, s Store, reqs []AppendRequest) []Outcome {
-	if g, ok := s.(GroupAppender); ok {
-		return g.AppendGroup(ctx, reqs)
-	}
-	out := make([]Outcome, len(reqs))
-	for i, req := range reqs {
-		out[i].Result, out[i].Err = s.Append(ctx, req)
-	}
-	return out
-}

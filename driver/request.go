@@ -17,15 +17,17 @@ type Record struct {
 	Time     time.Time
 }
 
-// recordOverhead stands for the columns of a record that have a fixed size.
-const recordOverhead = 64
+const (
+	recordOverhead = 64 // for the columns of a record that have a fixed size
+	tagOverhead    = 8  // for what a database keeps beside each tag
+)
 
 // Size is what a record counts against the limits of [Caps]: the bytes of data,
-// metadata, type, encoding and tags, and 64 more.
+// metadata, type, encoding and tags, 8 for each tag and 64 for the record.
 func Size(r *Record) int {
 	n := recordOverhead + len(r.Data) + len(r.Metadata) + len(r.Type) + len(r.Encoding)
 	for _, t := range r.Tags {
-		n += len(t)
+		n += len(t) + tagOverhead
 	}
 	return n
 }

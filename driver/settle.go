@@ -14,7 +14,7 @@ type Settler interface {
 }
 
 // Settled calls the store's Settled. Where positions come with the append it
-// returns the stream's head.
+// returns the stream's head, 0 for a stream that does not exist.
 func Settled(ctx context.Context, s Store, stream string) (Version, error) {
 	if t, ok := s.(Settler); ok {
 		return t.Settled(ctx, stream)
@@ -23,8 +23,8 @@ func Settled(ctx context.Context, s Store, stream string) (Version, error) {
 		return 0, fmt.Errorf("es: this store has late positions and no Settled: %w", errors.ErrUnsupported)
 	}
 	page, err := s.ReadStream(ctx, StreamQuery{Stream: stream, Backward: true, Limit: 1, Deleted: true})
-	if err != nil {
-		return 0, err
+	if errors.Is(err, ErrStreamNotFound) {
+		return 0, nil
 	}
-	return page.Head, nil
+	return page.Head, err
 }
