@@ -1,0 +1,193 @@
+package es
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-es/es/driver"
+)
+
+// Part is what an append does to one stream; make it with [To].
+type Part struct {
+	Stream   string
+	Expected Expected
+	Events   []Event
+}
+
+// To appends events to a stream, as a part of [Store.AppendAll]. Without events
+// it checks the stream's version only.
+func To(stream string, expected Expected, events ...Event) Part {
+	return Part{stream, expected, events}
+}
+
+// Append appends events to a stream, all or none, if the stream is at the
+// expected version. Once it has returned, every reader sees them.
+//
+// Errors: a [*ConflictError] if the stream is not at the expected version; a
+// [*StreamError] if it was deleted; a [*TooLargeError], an [*InvalidError] or an
+// error of the codec or the keys before anything is written; an
+// [*UnknownOutcomeError] if the connection broke and the store could not find
+// out; the context's if it ended before anything was sent.
+//
+// At an exact version, appending the same ids again succeeds and writes nothing.
+func (s *Store) Append(ctx context.Context, stream string, expected Expected, events ...Event) (Appended, error) {
+	out, err := s.AppendAll(ctx, Part{stream, expected, events})
+	if err != nil {
+		return Appended{}, err
+	}
+	return out[0], nil
+}
+
+// AppendAll appends to several streams, all or nothing, and returns one Appended
+// a part, in order. A store may allow one stream only, or a number: see
+// Caps.MaxStreams; above it the error is errors.ErrUnsupported or a
+// [*TooLargeError]. Other errors as for [Store.Append].
+func (s *Store) AppendAll(ctx context.Context, parts ...Part) ([]Appended, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	req, err := s.request(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	return s.send(ctx, req)
+}
+
+func (s *Store) request(ctx context.Context, parts []Part) (driver.AppendRequest, error) {
+	req := driver.AppendRequest{Parts: make([]driver.Part, len(parts))}
+	for i, p := range parts {
+		if err := driver.CheckName("stream", p.Stream); err != nil {
+			return req, err
+		}
+		records := make([]driver.Record, len(p.Events))
+		for j, ev := range p.Events {
+			var err error
+			if records[j], err = s.record(ctx, p.Stream, ev); err != nil {
+				return req, fmt.Errorf("es: event %d for stream %q: %w", j, p.Stream, err)
+			}
+		}
+		req.Parts[i] = driver.Part{Stream: p.Stream, Expected: p.Expected, Records: records}
+	}
+	return req, driver.Check(s.caps, req)
+}
+
+// record makes the record of an event.
+func (s *Store) record(ctx context.Context, stream string, ev Event) (driver.Record, error) {
+	u, err := unwrap(ev)
+	if err != nil {
+		return driver.Record{}, err
+	}
+	if u.ID.IsZero() {
+		u.ID = s.ids()
+	}
+	if u.Time.IsZero() {
+		u.Time = s.clock()
+	}
+	u.Time = driver.FromMicros(driver.Micros(u.Time))
+	return s.encode(ctx, stream, &u, merge(contextMetadata(ctx), u.Metadata))
+}
+
+// send writes a request that was checked.
+func (s *Store) send(ctx context.Context, req driver.AppendRequest) ([]Appended, error) {
+	op := Op{Name: "append", Stream: req.Parts[0].Stream, Streams: len(req.Parts)}
+	for i := range req.Parts {
+		op.Events += len(req.Parts[i].Records)
+		for j := range req.Parts[i].Records {
+			op.Bytes += driver.Size(&req.Parts[i].Records[j])
+		}
+	}
+	var out driver.AppendResult
+	err := s.call(ctx, op, func(ctx context.Context) (int, error) {
+		var err error
+		if s.queue != nil && len(req.Parts) == 1 {
+			out, err = s.queue.append(ctx, req, op.Events, op.Bytes)
+		} else {
+			out, err = s.drv.Append(ctx, req)
+		}
+		return len(out.Parts), err
+	})
+	if err != nil {
+		return nil, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {
+			again := driver.AppendRequest{Parts: slices.Clone(req.Parts)}
+			for i := range again.Parts {
+				if e, ok := base(again.Parts[i].Stream); ok {
+					again.Parts[i].Expected = e
+				}
+			}
+			return s.send(ctx, again)
+		})
+	}
+	s.hub.wake()
+	return out.Parts, nil
+}
+
+// unknown gives an error of unknown outcome its Resend; other errors stay.
+// resend is given the exact versions at which the first was sent.
+func (s *Store) unknown(err error, resend func(context.Context, func(string) (Expected, bool)) ([]Appended, error)) error {
+	var u *driver.UnknownOutcomeError
+	if !errors.As(err, &u) {
+		return err
+	}
+	s.hub.wake() // it may be there
+	return &UnknownOutcomeError{Parts: u.Parts, Err: u.Err, resend: func(ctx context.Context) ([]Appended, error) {
+		return resend(ctx, func(stream string) (Expected, bool) {
+			for _, p := range u.Parts {
+				if p.Stream == stream {
+					return driver.Exactly(p.Base), true
+				}
+			}
+			return 0, false
+		})
+	}}
+}
+
+// Delete closes a stream for good, if it is at the expected version: from then
+// on appends and reads fail with [ErrStreamDeleted]. Its last event, of type
+// [TypeDeleted] and with the context's metadata, tells readers of the feed.
+// Purge erases the other events and the snapshots as well, also of a stream that
+// was closed before.
+//
+// Errors: a [*StreamError] if the stream does not exist or was deleted; the
+// others as for [Store.Append].
+func (s *Store) Delete(ctx context.Context, stream string, expected Expected, mode DeleteMode) (Appended, error) {
+	if err := ctx.Err(); err != nil {
+		return Appended{}, err
+	}
+	if err := driver.CheckName("stream", stream); err != nil {
+		return Appended{}, err
+	}
+	u := unwrapped{name: TypeDeleted, raw: &Raw{TypeDeleted, "json", []byte("{}")}}
+	u.ID, u.Time = s.ids(), s.Now()
+	rec, err := s.encode(ctx, stream, &u, contextMetadata(ctx))
+	if err != nil {
+		return Appended{}, err
+	}
+	req := driver.DeleteRequest{Stream: stream, Expected: expected, Mode: mode, Record: rec}
+	if err := driver.Check(s.caps, req); err != nil {
+		return Appended{}, err
+	}
+	return s.delete(ctx, req)
+}
+
+func (s *Store) delete(ctx context.Context, req driver.DeleteRequest) (Appended, error) {
+	var out Appended
+	err := s.call(ctx, Op{Name: "delete", Stream: req.Stream, Streams: 1, Events: 1}, func(ctx context.Context) (int, error) {
+		var err error
+		out, err = s.drv.Delete(ctx, req)
+		return 1, err
+	})
+	if err != nil {
+		return Appended{}, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {
+			again := req
+			if e, ok := base(req.Stream); ok {
+				again.Expected = e
+			}
+			out, err := s.delete(ctx, again)
+			return []Appended{out}, err
+		})
+	}
+	s.hub.wake()
+	return out, nil
+}

@@ -1,0 +1,177 @@
+package es
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-es/es/driver"
+)
+
+// coder is the one place where events become records and records events: codec,
+// then compression, then encryption, and back. The encoding of each record says
+// how it was made ("json+zstd+aead1"), so that it stays readable when the
+// settings change.
+type coder struct {
+	codec        Codec
+	codecs       map[string]Codec // all that can be read
+	compression  Compression      // nil: none
+	compressions map[string]Compression
+	keys         Keys
+	rule         Rule // nil: nothing is encrypted
+}
+
+func newCoder() coder {
+	return coder{
+		codec:        JSON,
+		codecs:       map[string]Codec{JSON.Name(): JSON},
+		compressions: map[string]Compression{Zstd.Name(): Zstd},
+	}
+}
+
+// ErrUnknownEncoding says that the store was opened without the codec or the
+// compression that made a record.
+var ErrUnknownEncoding = errors.New("es: unknown encoding")
+
+func (c *coder) codecFor(name string) (Codec, error) {
+	if codec, ok := c.codecs[name]; ok {
+		return codec, nil
+	}
+	return nil, fmt.Errorf("%w %q: open the store with that codec, or with ReadCodecs", ErrUnknownEncoding, name)
+}
+
+// encode makes the record of an event. Its id, time and metadata are chosen
+// already; tags and the rest come from u.
+func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta map[string]string) (driver.Record, error) {
+	rec := driver.Record{ID: u.ID, Type: u.name, Tags: u.Tags, Time: u.Time}
+	if u.raw != nil {
+		rec.Data, rec.Encoding = u.raw.Data, u.raw.Encoding
+	} else {
+		codec := u.codec
+		if codec == nil {
+			codec = c.codec
+		}
+		data, err := marshal(codec, u.value)
+		if err != nil {
+			return rec, fmt.Errorf("es: the event of type %q to stream %q cannot be encoded as %s: %w", u.name, stream, codec.Name(), err)
+		}
+		rec.Data, rec.Encoding = data, codec.Name()
+	}
+	if len(meta) > 0 {
+		if err := checkMetadata(meta); err != nil {
+			return rec, err
+		}
+		b, err := json.Marshal(meta)
+		if err != nil {
+			return rec, fmt.Errorf("es: the metadata of the event of type %q to stream %q: %w", u.name, stream, err)
+		}
+		rec.Metadata = b
+	}
+	var err error
+	if rec.Data, rec.Encoding, err = c.compress(rec.Data, rec.Encoding); err != nil {
+		return rec, err
+	}
+	s, err := c.sealer(ctx, stream, u.name)
+	if u.name == TypeDeleted && errors.Is(err, ErrShredded) {
+		rec.Metadata, s, err = nil, nil, nil // a stream can be deleted after its subject
+	}
+	if s == nil || err != nil {
+		return rec, err
+	}
+	rec.Encoding += sealedMark
+	p := eventPlace(stream, &rec)
+	if rec.Data, err = seal(s.key, purposeData, s.subject, p, rec.Data); err != nil {
+		return rec, err
+	}
+	if len(rec.Metadata) > 0 {
+		rec.Metadata, err = seal(s.key, purposeMetadata, s.subject, p, rec.Metadata)
+	}
+	return rec, err
+}
+
+func eventPlace(stream string, rec *driver.Record) place {
+	return place{stream, string(rec.ID[:]), rec.Type, rec.Encoding}
+}
+
+// compress returns data compressed where that is set and makes it smaller by an
+// eighth at least.
+func (c *coder) compress(data []byte, encoding string) ([]byte, string, error) {
+	if c.compression == nil || len(data) < minCompressed {
+		return data, encoding, nil
+	}
+	small, err := c.compression.Compress(data)
+	if err != nil {
+		return nil, "", fmt.Errorf("es: compressing with %s: %w", c.compression.Name(), err)
+	}
+	if len(small) > len(data)-len(data)/8 {
+		return data, encoding, nil
+	}
+	return small, encoding + "+" + c.compression.Name(), nil
+}
+
+// open undoes encryption and compression, and returns the data and the name of
+// the codec that can read it.
+func (c *coder) open(ctx context.Context, why purpose, p place, data []byte) ([]byte, string, error) {
+	encoding := p.encoding
+	if rest, sealed := strings.CutSuffix(encoding, sealedMark); sealed {
+		plain, err := unseal(ctx, c.keys, why, p, data)
+		if err != nil {
+			return nil, "", err
+		}
+		data, encoding = plain, rest
+	}
+	codec, compression, compressed := strings.Cut(encoding, "+")
+	if compressed {
+		how, ok := c.compressions[compression]
+		if !ok {
+			return nil, "", fmt.Errorf("%w %q: open the store with that compression, or with ReadCompressions", ErrUnknownEncoding, compression)
+		}
+		plain, err := decompress(how, data)
+		if err != nil {
+			return nil, "", fmt.Errorf("%w: the compressed data cannot be read: %w", ErrCorrupt, err)
+		}
+		data = plain
+	}
+	return data, codec, nil
+}
+
+func decompress(how Compression, data []byte) (plain []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the compression panics: %v", r)
+		}
+	}()
+	return how.Decompress(data, maxDecompressed)
+}
+
+// checkMetadata refuses what JSON would change silently.
+func checkMetadata(meta map[string]string) error {
+	for k, v := range meta {
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return &InvalidError{What: fmt.Sprintf("metadata %q: %q", k, v), Reason: "is not valid UTF-8"}
+		}
+	}
+	return nil
+}
+
+// metadata decodes a record's metadata.
+func (c *coder) metadata(ctx context.Context, p place, b []byte) (map[string]string, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	if strings.HasSuffix(p.encoding, sealedMark) {
+		plain, err := unseal(ctx, c.keys, purposeMetadata, p, b)
+		if err != nil {
+			return nil, err
+		}
+		b = plain
+	}
+	var m map[string]string
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, fmt.Errorf("%w: the metadata is no JSON object of strings: %w", ErrCorrupt, err)
+	}
+	return m, nil
+}

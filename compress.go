@@ -1,0 +1,77 @@
+package es
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Compression makes data smaller and gives it back. It is used concurrently.
+type Compression interface {
+	// Name is stored with each event and chooses what decompresses it; as
+	// Codec.Name.
+	Name() string
+	// Compress returns src compressed.
+	Compress(src []byte) ([]byte, error)
+	// Decompress gives back what was compressed, or an error if the bytes are
+	// not whole or the result would be larger than limit bytes.
+	Decompress(src []byte, limit int) ([]byte, error)
+}
+
+// Zstd is Zstandard (RFC 8878) at its default level. Every store can read what
+// it compressed.
+var Zstd Compression = zstdCompression{}
+
+// maxDecompressed bounds what a compressed event may become: no store takes
+// larger ones, and hostile data must not exhaust the memory.
+const maxDecompressed = 1 << 28
+
+// minCompressed is the size below which compressing is not tried.
+const minCompressed = 128
+
+type zstdCompression struct{}
+
+var zstdEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
+})
+
+var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecompressed))
+})
+
+func (zstdCompression) Name() string { return "zstd" }
+
+func (zstdCompression) Compress(src []byte) ([]byte, error) {
+	enc, err := zstdEncoder()
+	if err != nil {
+		return nil, err
+	}
+	return enc.EncodeAll(src, make([]byte, 0, len(src))), nil
+}
+
+func (zstdCompression) Decompress(src []byte, limit int) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(src); err != nil {
+		return nil, err
+	}
+	if h.HasFCS && h.FrameContentSize > uint64(limit) {
+		return nil, fmt.Errorf("it would have %d bytes, the limit is %d", h.FrameContentSize, limit)
+	}
+	dec, err := zstdDecoder()
+	if err != nil {
+		return nil, err
+	}
+	data, err := dec.DecodeAll(src, nil)
+	if err == nil && len(data) > limit {
+		return nil, fmt.Errorf("it has %d bytes, the limit is %d", len(data), limit)
+	}
+	return data, err
+}
+
+func checkCompression(c Compression) error {
+	if c == nil {
+		return &InvalidError{What: "compression", Reason: "is nil"}
+	}
+	return checkPartName("compression", c.Name())
+}

@@ -1,0 +1,198 @@
+package es
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-es/es/driver"
+)
+
+// queue gathers appends that come while another is being written, and writes
+// them as one group. It has no goroutine of its own: a caller that finds nobody
+// writing writes at once, from its own goroutine; the others wait, and when the
+// writer has finished, the first of them writes for all. So one writer alone
+// waits for nobody, and many share a commit.
+type queue struct {
+	group  driver.GroupAppender
+	single func(context.Context, driver.AppendRequest) (driver.AppendResult, error)
+	caps   driver.Caps
+
+	mu      sync.Mutex
+	busy    bool       // somebody writes
+	waiting []*waiter  // in the order they came
+	idle    *sync.Cond // signalled when nobody writes any more
+	closed  bool
+}
+
+// waiter is an append that waits for its turn.
+type waiter struct {
+	ctx           context.Context
+	req           driver.AppendRequest
+	events, bytes int
+
+	ready chan struct{} // closed when group or out is set
+	group []*waiter     // it is to write this group, itself first
+	out   driver.Outcome
+	taken bool // it is in a group; guarded by queue.mu
+}
+
+func newQueue(g driver.GroupAppender, single func(context.Context, driver.AppendRequest) (driver.AppendResult, error), caps driver.Caps) *queue {
+	q := &queue{group: g, single: single, caps: caps}
+	q.idle = sync.NewCond(&q.mu)
+	return q
+}
+
+// append writes a request of one part.
+func (q *queue) append(ctx context.Context, req driver.AppendRequest, events, bytes int) (driver.AppendResult, error) {
+	if err := ctx.Err(); err != nil {
+		return driver.AppendResult{}, err
+	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return driver.AppendResult{}, ErrClosed
+	}
+	if !q.busy {
+		q.busy = true
+		q.mu.Unlock()
+		defer q.pass()
+		return q.single(ctx, req)
+	}
+	w := &waiter{ctx: ctx, req: req, events: events, bytes: bytes, ready: make(chan struct{})}
+	q.waiting = append(q.waiting, w)
+	q.mu.Unlock()
+
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		if q.leave(w) {
+			return driver.AppendResult{}, ctx.Err()
+		}
+		<-w.ready // it is being written: the driver ends soon, with the truth
+	}
+	if w.group != nil {
+		q.write(w)
+	}
+	return w.out.Result, w.out.Err
+}
+
+// leave takes a waiter out of the queue, unless it is being written already.
+func (q *queue) leave(w *waiter) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w.taken {
+		return false
+	}
+	q.waiting = slices.DeleteFunc(q.waiting, func(o *waiter) bool { return o == w })
+	return true
+}
+
+var errDriverPanic = fmt.Errorf("%w: the driver panicked while it wrote a group", ErrUnknownOutcome)
+
+// write writes the group that w leads, and lets the next one begin.
+func (q *queue) write(w *waiter) {
+	group := w.group
+	done := false
+	defer func() {
+		for _, m := range group {
+			if !done {
+				m.out = driver.Outcome{Err: errDriverPanic}
+			}
+			if m != w {
+				close(m.ready)
+			}
+		}
+		q.pass()
+	}()
+	if len(group) == 1 {
+		w.out.Result, w.out.Err = q.single(w.ctx, w.req)
+		done = true
+		return
+	}
+	ctx, cancel := groupContext(group)
+	defer cancel()
+	reqs := make([]driver.AppendRequest, len(group))
+	for i, m := range group {
+		reqs[i] = m.req
+	}
+	for i, out := range q.group.AppendGroup(ctx, reqs) {
+		group[i].out = out
+	}
+	done = true
+}
+
+// groupContext returns a context with the values of the first member's that ends
+// when all members' have ended: none may stop what others still wait for.
+func groupContext(group []*waiter) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(group[0].ctx))
+	for _, m := range group {
+		if m.ctx.Done() == nil {
+			return ctx, cancel
+		}
+	}
+	var left atomic.Int64
+	left.Store(int64(len(group)))
+	stops := make([]func() bool, len(group))
+	for i, m := range group {
+		stops[i] = context.AfterFunc(m.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
+}
+
+// pass hands the writing on to the first that waits, with all that can go along.
+func (q *queue) pass() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.busy = false
+		q.idle.Broadcast()
+		return
+	}
+	var events, bytes int
+	streams := make(map[string]struct{}, len(q.waiting))
+	rest := q.waiting[:0]
+	var group []*waiter
+	for _, w := range q.waiting {
+		_, twice := streams[w.req.Parts[0].Stream]
+		streams[w.req.Parts[0].Stream] = struct{}{} // also of those left: a stream's appends keep their order
+		if twice || len(group) > 0 && (above(events+w.events, q.caps.MaxAppendEvents) || above(bytes+w.bytes, q.caps.MaxAppendBytes)) {
+			rest = append(rest, w)
+			continue
+		}
+		w.taken = true
+		group = append(group, w)
+		events += w.events
+		bytes += w.bytes
+	}
+	clear(q.waiting[len(rest):])
+	q.waiting = rest
+	group[0].group = group
+	close(group[0].ready)
+}
+
+func above(n, limit int) bool { return limit > 0 && n > limit }
+
+// close lets what waits be written, and nothing new in.
+func (q *queue) close() {
+	if q == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for q.busy {
+		q.idle.Wait()
+	}
+}
