@@ -138,7 +138,7 @@ func newConsumer(t *testing.T, program string) consumer {
 		}
 	}
 	c := consumer{tree(t, map[string]string{
-		"go.mod":  fmt.Sprintf("module consumer\n\n%s\n\nrequire %s v0.0.0\n\nreplace %s => %s\n", goLine, module, module, root(t)),
+		"go.mod":  fmt.Sprintf("module consumer\n\n%s\n\nrequire %s v0.0.0\n\nreplace %s => %q\n", goLine, module, module, root(t)),
 		"main.go": program,
 	})}
 	c.command(t, "go", "mod", "tidy")
