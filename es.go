@@ -94,6 +94,9 @@ func OpenContext(ctx context.Context, name, dsn string, opts ...Option) (*Store,
 	if err != nil {
 		return nil, err
 	}
+	if drv == nil {
+		return nil, fmt.Errorf("es: the driver %q opened no store and gave no error", name)
+	}
 	return newStore(drv, set), nil
 }
 
