@@ -133,9 +133,13 @@ func leaks(all map[string]*folder) (wrong []string) {
 	for _, user := range public(all) {
 		// es itself is there wherever a package of it is used.
 		may := func(imp string) bool { return required(imp, user.dir) || required(imp, ".") }
-		for _, dir := range closure(all, user.dir) {
+		needed := closure(all, user.dir)
+		for _, dir := range needed {
 			for _, file := range all[dir].tests {
 				for _, imp := range file.imports {
+					if to, ok := own(imp); ok && slices.Contains(needed, to) {
+						continue // there without the test
+					}
 					if why := dragged(all, imp, func(imp string) bool { return may(imp) || required(imp, dir) }); why != "" {
 						wrong = append(wrong, fmt.Sprintf("%s imports %s, and who uses %s gets %s with it", file.name, imp, path.Join(module, user.dir), why))
 					}
