@@ -55,10 +55,9 @@ apk add gcc musl-dev (Alpine), xcode-select --install (macOS); or name yours in 
 			die "$want"
 		fi
 		printf '== no C compiler: installing gcc and libc6-dev\n'
-		as+=(DEBIAN_FRONTEND=noninteractive apt-get)
-		"${as[@]}" install -y --no-install-recommends gcc libc6-dev ||
-			{ "${as[@]}" update && "${as[@]}" install -y --no-install-recommends gcc libc6-dev; } ||
-			die "$want"
+		as+=(DEBIAN_FRONTEND=noninteractive apt-get -qq)
+		"${as[@]}" update || true # the lists there may do
+		"${as[@]}" install -y --no-install-recommends gcc libc6-dev >/dev/null || die "$want"
 		compiles_c || die "$want"
 	fi
 	export CGO_ENABLED=1
