@@ -65,7 +65,7 @@ func (s *Store) request(ctx context.Context, parts []Part) (driver.AppendRequest
 		for j, ev := range p.Events {
 			var err error
 			if records[j], err = s.record(ctx, p.Stream, ev); err != nil {
-				return req, fmt.Errorf("es: event %d for stream %q: %w", j, p.Stream, err)
+				return req, fmt.Errorf("es: event %d for stream %q: %w", j, p.Stream, bare{err})
 			}
 		}
 		req.Parts[i] = driver.Part{Stream: p.Stream, Expected: p.Expected, Records: records}

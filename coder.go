@@ -56,7 +56,7 @@ func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta ma
 		}
 		data, err := marshal(codec, u.value)
 		if err != nil {
-			return rec, fmt.Errorf("es: the event of type %q to stream %q cannot be encoded as %s: %w", u.name, stream, codec.Name(), err)
+			return rec, fmt.Errorf("es: type %q cannot be encoded as %s: %w", u.name, codec.Name(), bare{err})
 		}
 		rec.Data, rec.Encoding = data, codec.Name()
 	}
@@ -66,7 +66,7 @@ func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta ma
 		}
 		b, err := json.Marshal(meta)
 		if err != nil {
-			return rec, fmt.Errorf("es: the metadata of the event of type %q to stream %q: %w", u.name, stream, err)
+			return rec, fmt.Errorf("es: metadata: %w", err)
 		}
 		rec.Metadata = b
 	}
@@ -131,7 +131,7 @@ func (c *coder) open(ctx context.Context, why purpose, p place, data []byte) ([]
 		}
 		plain, err := decompress(how, data)
 		if err != nil {
-			return nil, "", fmt.Errorf("%w: the compressed data cannot be read: %w", ErrCorrupt, err)
+			return nil, "", fmt.Errorf("%w: the compressed data cannot be read: %w", ErrCorrupt, bare{err})
 		}
 		data = plain
 	}
@@ -151,7 +151,7 @@ func decompress(how Compression, data []byte) (plain []byte, err error) {
 func checkMetadata(meta map[string]string) error {
 	for k, v := range meta {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return &InvalidError{What: fmt.Sprintf("metadata %q: %q", k, v), Reason: "is not valid UTF-8"}
+			return &InvalidError{What: fmt.Sprintf("metadata %.40q", k), Reason: "is not valid UTF-8"}
 		}
 	}
 	return nil

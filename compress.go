@@ -2,6 +2,7 @@ package es
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -10,7 +11,7 @@ import (
 // Compression makes data smaller and gives it back. It is used concurrently.
 type Compression interface {
 	// Name is stored with each event and chooses what decompresses it; as
-	// Codec.Name.
+	// Codec.Name, and not beginning with "aead".
 	Name() string
 	// Compress returns src compressed.
 	Compress(src []byte) ([]byte, error)
@@ -55,8 +56,10 @@ func (zstdCompression) Decompress(src []byte, limit int) ([]byte, error) {
 	if err := h.Decode(src); err != nil {
 		return nil, err
 	}
-	if h.HasFCS && h.FrameContentSize > uint64(limit) {
-		return nil, fmt.Errorf("it would have %d bytes, the limit is %d", h.FrameContentSize, limit)
+	// A block has 3 bytes at least and becomes 128 KiB at most. What a header
+	// claims beyond that is not there, and no memory is given for it.
+	if most := min(uint64(limit), uint64(len(src)/3+1)<<17); h.HasFCS && h.FrameContentSize > most {
+		return nil, fmt.Errorf("it claims %d bytes and can have %d at most", h.FrameContentSize, most)
 	}
 	dec, err := zstdDecoder()
 	if err != nil {
@@ -72,6 +75,9 @@ func (zstdCompression) Decompress(src []byte, limit int) ([]byte, error) {
 func checkCompression(c Compression) error {
 	if c == nil {
 		return &InvalidError{What: "compression", Reason: "is nil"}
+	}
+	if strings.HasPrefix(c.Name(), "aead") {
+		return &InvalidError{What: fmt.Sprintf("name %q of a compression", c.Name()), Reason: `names that begin with "aead" are reserved`}
 	}
 	return checkPartName("compression", c.Name())
 }

@@ -20,8 +20,9 @@ type AEAD interface {
 }
 
 // Keys finds the key of a subject: the person, customer or tenant whose data it
-// protects. Subjects are opaque ids of up to 255 bytes; they are stored beside
-// the data in plain text, so they should not be personal data themselves.
+// protects. Subjects are names as those of streams are: valid UTF-8 without NUL,
+// 1 to 255 bytes. They are stored beside the data in plain text, so they should
+// be opaque ids and not personal data themselves.
 //
 // Keys is used concurrently, and asked for every event: an implementation that
 // calls a service keeps what it was given for a while. The context carries the
@@ -109,7 +110,7 @@ func (p place) associated(why purpose, subject string) []byte {
 func seal(key AEAD, why purpose, subject string, p place, plain []byte) ([]byte, error) {
 	box, err := key.Encrypt(plain, p.associated(why, subject))
 	if err != nil {
-		return nil, fmt.Errorf("es: encrypting for subject %q: %w", subject, err)
+		return nil, fmt.Errorf("es: encrypting for subject %q: %w", subject, bare{err})
 	}
 	out := make([]byte, 0, 1+binary.MaxVarintLen16+len(subject)+len(box))
 	out = append(out, sealedVersion)
@@ -128,6 +129,9 @@ func splitSealed(sealed []byte) (subject string, box []byte, err error) {
 		return "", nil, fmt.Errorf("%w: the encrypted bytes are cut short", ErrCorrupt)
 	}
 	rest := sealed[1+w:]
+	if n > driver.MaxNameBytes || driver.CheckName("subject", string(rest[:n])) != nil {
+		return "", nil, fmt.Errorf("%w: the subject of the encrypted bytes can be none", ErrCorrupt)
+	}
 	return string(rest[:n]), rest[n:], nil
 }
 
@@ -152,15 +156,30 @@ func unseal(ctx context.Context, keys Keys, why purpose, p place, sealed []byte)
 	if err != nil {
 		return nil, keyError(subject, err)
 	}
-	plain, err := key.Decrypt(box, p.associated(why, subject))
+	if key == nil {
+		return nil, keyError(subject, ErrNoKey)
+	}
+	plain, err := decrypt(key, box, p.associated(why, subject))
+	if errors.Is(err, ErrShredded) { // meanwhile
+		return nil, keyError(subject, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: it cannot be decrypted: the key of subject %q is another, or the bytes were changed or moved: %w", ErrCorrupt, subject, err)
+		return nil, fmt.Errorf("%w: it cannot be decrypted: the key of subject %q is another, or the bytes were changed or moved: %w", ErrCorrupt, subject, bare{err})
 	}
 	return plain, nil
 }
 
+func decrypt(key AEAD, box, associated []byte) (plain []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the AEAD panics: %v", r)
+		}
+	}()
+	return key.Decrypt(box, associated)
+}
+
 func keyError(subject string, err error) error {
-	return fmt.Errorf("the key of subject %q: %w", subject, err)
+	return fmt.Errorf("the key of subject %q: %w", subject, bare{err})
 }
 
 // sealer is the key that a rule chose for one stream and type.
@@ -185,8 +204,8 @@ func (c *coder) subjectSealer(ctx context.Context, subject string) (*sealer, err
 	if c.keys == nil {
 		return nil, fmt.Errorf("%w: the store was opened without keys", ErrNoKey)
 	}
-	if len(subject) > driver.MaxNameBytes {
-		return nil, &InvalidError{What: fmt.Sprintf("subject %.40q…", subject), Reason: fmt.Sprintf("has %d bytes, the limit is %d", len(subject), driver.MaxNameBytes)}
+	if err := driver.CheckName("subject", subject); err != nil {
+		return nil, err
 	}
 	key, err := c.keys.Key(ctx, subject, true)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-es/es/driver"
 )
@@ -75,10 +76,18 @@ type DecodeError struct {
 }
 
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("es: event %d of stream %q (type %q, position %d): %v", e.Version, e.Stream, e.Type, e.Position, e.Err)
+	return fmt.Sprintf("es: event %d of stream %q (type %q, position %d): %v", e.Version, e.Stream, e.Type, e.Position, bare{e.Err})
 }
 
 // Unwrap returns the cause.
 func (e *DecodeError) Unwrap() error { return e.Err }
+
+// bare is an error without its "es: ", for the inside of a sentence that begins
+// with it.
+type bare struct{ error }
+
+func (e bare) Error() string { return strings.TrimPrefix(e.error.Error(), "es: ") }
+
+func (e bare) Unwrap() error { return e.error }
 
 var errNotRead = errors.New("the record was not read from a store")

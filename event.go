@@ -1,6 +1,7 @@
 package es
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -161,7 +162,7 @@ func askFresh(t reflect.Type) (name string, err error) {
 	}
 	name = fresh.Interface().(Event).EventType()
 	if err := checkTypeName(name); err != nil {
-		return "", fmt.Errorf("es: the method EventType of %v: %w", t, err)
+		return "", fmt.Errorf("es: the method EventType of %v: %w", t, bare{err})
 	}
 	return name, nil
 }
@@ -176,49 +177,68 @@ type unwrapped struct {
 }
 
 func unwrap(ev Event) (u unwrapped, err error) {
-	if env, ok := ev.(Envelope); ok {
-		u.Envelope = env
-		ev = env.Event
-	} else if env, ok := ev.(*Envelope); ok && env != nil {
-		u.Envelope = *env
-		ev = env.Event
+	if err := checkNil("event", ev); err != nil {
+		return u, err
 	}
 	switch e := ev.(type) {
-	case nil:
-		return u, &InvalidError{What: "event", Reason: "is nil"}
+	case Envelope:
+		u.Envelope = e
+	case *Envelope:
+		u.Envelope = *e
+	default:
+		return u, u.take(ev)
+	}
+	if err := checkNil("event of an Envelope", u.Event); err != nil {
+		return u, err
+	}
+	return u, u.take(u.Event)
+}
+
+func (u *unwrapped) take(ev Event) error {
+	switch e := ev.(type) {
 	case Envelope, *Envelope:
-		return u, &InvalidError{What: "event", Reason: "is an Envelope within an Envelope"}
+		return &InvalidError{What: "event", Reason: "is an Envelope within an Envelope"}
 	case Raw:
-		u.raw = &e
-		u.name = e.Type
-		if e.Encoding == "" || strings.Contains(e.Encoding, "+") {
-			return u, &InvalidError{What: fmt.Sprintf("encoding %q of a Raw event", e.Encoding), Reason: `it must be the name of a codec, without "+"`}
-		}
-		return u, checkTypeName(u.name)
+		return u.takeRaw(e)
+	case *Raw:
+		return u.takeRaw(*e)
 	case described:
 		u.name, u.value, u.codec = e.name, e.value, e.codec
 		if e.name == "" {
-			return u, &InvalidError{What: "event", Reason: "is of a zero Type: make types with NewType"}
+			return &InvalidError{What: "event", Reason: "is of a zero Type: make types with NewType"}
 		}
-		if v := reflect.ValueOf(e.value); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-			return u, &InvalidError{What: fmt.Sprintf("event of type %q", e.name), Reason: "is nil"}
-		}
-		return u, nil
+		return checkNil(fmt.Sprintf("event of type %q", e.name), e.value)
 	default:
-		v := reflect.ValueOf(ev)
-		if v.Kind() == reflect.Pointer && v.IsNil() {
-			return u, &InvalidError{What: "event", Reason: fmt.Sprintf("is a nil %T", ev)}
-		}
-		fresh, err := freshName(v.Type())
+		fresh, err := freshName(reflect.TypeOf(ev))
 		if err != nil {
-			return u, err
+			return err
 		}
 		if u.name = ev.EventType(); u.name != fresh {
-			return u, &InvalidError{What: fmt.Sprintf("event type %q", u.name), Reason: fmt.Sprintf("the method EventType of %T must return a constant, and returns %q for a fresh value", ev, fresh)}
+			return &InvalidError{What: fmt.Sprintf("event type %q", u.name), Reason: fmt.Sprintf("the method EventType of %T must return a constant, and returns %q for a fresh value", ev, fresh)}
 		}
 		u.value = ev
-		return u, nil
+		return nil
 	}
+}
+
+func (u *unwrapped) takeRaw(raw Raw) error {
+	if err := checkPartName("codec", raw.Encoding); err != nil {
+		return fmt.Errorf("es: the encoding of a Raw event: %w", bare{err})
+	}
+	raw.Data = bytes.Clone(raw.Data) // Resend may send it when the caller has changed it
+	u.name, u.raw = raw.Type, &raw
+	return checkTypeName(raw.Type)
+}
+
+// checkNil refuses nil and nil pointers.
+func checkNil(what string, v any) error {
+	if v == nil {
+		return &InvalidError{What: what, Reason: "is nil"}
+	}
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+		return &InvalidError{What: what, Reason: fmt.Sprintf("is a nil %T", v)}
+	}
+	return nil
 }
 
 // As decodes a record into an event type with a method; for the others see
@@ -249,7 +269,7 @@ func decode[T any](rec Record, name string, codec Codec) (T, error) {
 	}
 	if err := unmarshal(codec, data, &v); err != nil {
 		var zero T
-		return zero, rec.fail(fmt.Errorf("%w: %s cannot be decoded as %T: %w", ErrCorrupt, enc, zero, err))
+		return zero, rec.fail(fmt.Errorf("%w: %s cannot be decoded as %v: %w", ErrCorrupt, enc, reflect.TypeFor[T](), bare{err}))
 	}
 	return v, nil
 }

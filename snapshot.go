@@ -38,7 +38,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap Snapshot, state any, set 
 	}
 	data, err := marshal(s.codec, state)
 	if err != nil {
-		return fmt.Errorf("es: the snapshot %q of stream %q cannot be encoded as %s: %w", snap.Kind, snap.Stream, s.codec.Name(), err)
+		return fmt.Errorf("es: the snapshot %q of stream %q cannot be encoded as %s: %w", snap.Kind, snap.Stream, s.codec.Name(), bare{err})
 	}
 	out := driver.Snapshot{Stream: snap.Stream, Kind: snap.Kind, Version: snap.Version, EventID: snap.EventID}
 	if out.Data, out.Encoding, err = s.compress(data, s.codec.Name()); err != nil {
@@ -47,7 +47,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap Snapshot, state any, set 
 	if set.Encrypt {
 		key, err := s.subjectSealer(ctx, set.Subject)
 		if err != nil {
-			return fmt.Errorf("es: the snapshot %q of stream %q: %w", snap.Kind, snap.Stream, err)
+			return fmt.Errorf("es: the snapshot %q of stream %q: %w", snap.Kind, snap.Stream, bare{err})
 		}
 		out.Encoding += sealedMark
 		if out.Data, err = seal(key.key, purposeSnapshot, key.subject, snapshotPlace(&out), out.Data); err != nil {
@@ -96,7 +96,7 @@ func (s *Store) LoadSnapshot(ctx context.Context, stream, kind string) (Snapshot
 func (sn Snapshot) Decode(v any) error {
 	err := sn.decode(v)
 	if err != nil {
-		return fmt.Errorf("es: the snapshot %q of stream %q at version %d: %w", sn.Kind, sn.Stream, sn.Version, err)
+		return fmt.Errorf("es: the snapshot %q of stream %q at version %d: %w", sn.Kind, sn.Stream, sn.Version, bare{err})
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (sn Snapshot) decode(v any) error {
 		return err
 	}
 	if err := unmarshalInto(codec, data, v); err != nil {
-		return fmt.Errorf("%w: %s cannot be decoded as %T: %w", ErrCorrupt, name, v, err)
+		return fmt.Errorf("%w: %s cannot be decoded as %T: %w", ErrCorrupt, name, v, bare{err})
 	}
 	return nil
 }
