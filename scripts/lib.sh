@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: it goes to the top of the checkout and sets what
 # they all need.
 set -euo pipefail
@@ -43,7 +44,8 @@ compiles_c() {
 need_cc() {
 	local as
 	if ! compiles_c; then
-		local want="SQLite's driver and the race detector need a C compiler, and '$(go env CC)' does not work here.
+		local want
+		want="SQLite's driver and the race detector need a C compiler, and '$(go env CC)' does not work here.
 Install one: apt-get install gcc libc6-dev (Debian, Ubuntu), dnf install gcc (Fedora),
 apk add gcc musl-dev (Alpine), xcode-select --install (macOS); or name yours in CC."
 		command -v apt-get >/dev/null || die "$want"
