@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/go-es/es/driver"
@@ -75,9 +76,18 @@ func (s *Store) request(ctx context.Context, parts []Part) (driver.AppendRequest
 
 // record makes the record of an event.
 func (s *Store) record(ctx context.Context, stream string, ev Event) (driver.Record, error) {
-	u, err := unwrap(ev)
+	u, err := s.complete(ev)
 	if err != nil {
 		return driver.Record{}, err
+	}
+	return s.encode(ctx, stream, &u, merge(contextMetadata(ctx), u.Metadata))
+}
+
+// complete takes an event apart and gives it what it lacks.
+func (s *Store) complete(ev Event) (unwrapped, error) {
+	u, err := unwrap(ev)
+	if err != nil {
+		return u, err
 	}
 	if u.ID.IsZero() {
 		u.ID = s.ids()
@@ -86,7 +96,25 @@ func (s *Store) record(ctx context.Context, stream string, ev Event) (driver.Rec
 		u.Time = s.clock()
 	}
 	u.Time = driver.FromMicros(driver.Micros(u.Time))
-	return s.encode(ctx, stream, &u, merge(contextMetadata(ctx), u.Metadata))
+	return u, nil
+}
+
+// Freeze gives an event its id and time, and encodes it with its codec as an
+// append would. The result can be appended later, and again: what becomes of the
+// event's value meanwhile changes nothing of it. Errors: an [*InvalidError], or
+// one of the codec.
+func (s *Store) Freeze(ev Event) (Envelope, error) {
+	u, err := s.complete(ev)
+	if err != nil {
+		return Envelope{}, err
+	}
+	raw := Raw{Type: u.name}
+	if raw.Data, raw.Encoding, err = s.marshal(&u); err != nil {
+		return Envelope{}, err
+	}
+	u.Event = raw
+	u.Metadata, u.Tags = maps.Clone(u.Metadata), slices.Clone(u.Tags)
+	return u.Envelope, nil
 }
 
 // send writes a request that was checked.

@@ -47,18 +47,9 @@ func (c *coder) codecFor(name string) (Codec, error) {
 // already; tags and the rest come from u.
 func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta map[string]string) (driver.Record, error) {
 	rec := driver.Record{ID: u.ID, Type: u.name, Tags: u.Tags, Time: u.Time}
-	if u.raw != nil {
-		rec.Data, rec.Encoding = u.raw.Data, u.raw.Encoding
-	} else {
-		codec := u.codec
-		if codec == nil {
-			codec = c.codec
-		}
-		data, err := marshal(codec, u.value)
-		if err != nil {
-			return rec, fmt.Errorf("es: type %q cannot be encoded as %s: %w", u.name, codec.Name(), bare{err})
-		}
-		rec.Data, rec.Encoding = data, codec.Name()
+	var err error
+	if rec.Data, rec.Encoding, err = c.marshal(u); err != nil {
+		return rec, err
 	}
 	if len(meta) > 0 {
 		if err := checkMetadata(meta); err != nil {
@@ -70,7 +61,6 @@ func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta ma
 		}
 		rec.Metadata = b
 	}
-	var err error
 	if rec.Data, rec.Encoding, err = c.compress(rec.Data, rec.Encoding); err != nil {
 		return rec, err
 	}
@@ -90,6 +80,23 @@ func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta ma
 		rec.Metadata, err = seal(s.key, purposeMetadata, s.subject, p, rec.Metadata)
 	}
 	return rec, err
+}
+
+// marshal returns the data of an event as its codec encodes it, and the codec's
+// name.
+func (c *coder) marshal(u *unwrapped) ([]byte, string, error) {
+	if u.raw != nil {
+		return u.raw.Data, u.raw.Encoding, nil
+	}
+	codec := u.codec
+	if codec == nil {
+		codec = c.codec
+	}
+	data, err := marshal(codec, u.value)
+	if err != nil {
+		return nil, "", fmt.Errorf("es: type %q cannot be encoded as %s: %w", u.name, codec.Name(), bare{err})
+	}
+	return data, codec.Name(), nil
 }
 
 func eventPlace(stream string, rec *driver.Record) place {

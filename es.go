@@ -53,6 +53,9 @@ func Exactly(v Version) Expected { return driver.Exactly(v) }
 // ParseID reads an id in the form of a UUID.
 func ParseID(s string) (ID, error) { return driver.ParseID(s) }
 
+// NewID returns a fresh id: a UUID of version 7 of the time t.
+func NewID(t time.Time) ID { return driver.NewID(t) }
+
 // Store is an open event store. Its methods may be called concurrently. Close it
 // when it is no longer needed.
 type Store struct {
@@ -132,6 +135,10 @@ func Drivers() []string { return driver.Names() }
 func (s *Store) With(drv driver.Store) *Store {
 	return &Store{settings: s.settings, drv: drv, caps: drv.Caps(), values: s.values, bare: true}
 }
+
+// Bare reports whether the store was made by With: what is written with it may
+// be undone by the caller, and after an error nothing is tried again.
+func (s *Store) Bare() bool { return s.bare }
 
 // Driver returns the driver's store, for what only that one can do.
 func (s *Store) Driver() driver.Store { return s.drv }

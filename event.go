@@ -76,6 +76,43 @@ func (t Type[T]) Of(v T) Event { return described{t.name, v, t.codec} }
 // Is reports whether the record is of this type.
 func (t Type[T]) Is(rec Record) bool { return rec.Type == t.name }
 
+// Value returns the value of an event that Of made, or whose Go type is T or *T,
+// also within an Envelope; and false for any other.
+func (t Type[T]) Value(ev Event) (v T, ok bool) {
+	switch e := ev.(type) {
+	case Envelope:
+		ev = e.Event
+	case *Envelope:
+		if e == nil {
+			return v, false
+		}
+		ev = e.Event
+	}
+	if d, ok := ev.(described); ok {
+		if d.name != t.name {
+			return v, false
+		}
+		v, ok = d.value.(T)
+		return v, ok
+	}
+	switch e := any(ev).(type) {
+	case T:
+		v = e
+	case *T:
+		if e == nil {
+			return v, false
+		}
+		v = *e
+	default:
+		return v, false
+	}
+	if checkNil("event", ev) != nil || ev.EventType() != t.name {
+		var zero T
+		return zero, false
+	}
+	return v, true
+}
+
 // As decodes the record. Errors: as [As].
 func (t Type[T]) As(rec Record) (T, error) { return decode[T](rec, t.name, t.codec) }
 
