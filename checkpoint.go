@@ -2,7 +2,6 @@ package es
 
 import (
 	"context"
-	"errors"
 	"iter"
 
 	"github.com/go-es/es/driver"
@@ -45,11 +44,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp Checkpoint) (Checkpoint, 
 		return cp, err
 	}
 	err = s.call(ctx, Op{Name: "save checkpoint"}, func(ctx context.Context) (int, error) {
-		err := c.SaveCheckpoint(ctx, next, cp.Revision)
-		if errors.Is(err, ErrUnknownOutcome) {
-			err = driver.Transient(err) // sent again, it recognises its own revision
-		}
-		return 0, err
+		return 0, idempotent(c.SaveCheckpoint(ctx, next, cp.Revision)) // it recognises its own revision
 	})
 	if err != nil {
 		return cp, err
@@ -104,6 +99,6 @@ func (s *Store) DeleteCheckpoint(ctx context.Context, name string) error {
 		return err
 	}
 	return s.call(ctx, Op{Name: "delete checkpoint"}, func(ctx context.Context) (int, error) {
-		return 0, c.DeleteCheckpoint(ctx, name)
+		return 0, idempotent(c.DeleteCheckpoint(ctx, name))
 	})
 }

@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -12,11 +13,29 @@ const (
 	lastPause  = 250 * time.Millisecond
 )
 
-// retry calls f until it gives something else than a transient error, the
-// context ends, or the time for retries is over. Pauses double, with jitter.
+// repeatable is an error of unknown outcome of a call that does no more when it is
+// made twice.
+type repeatable struct{ error }
+
+func (e repeatable) Unwrap() error { return e.error }
+
+// idempotent marks an error of a call that does no more when it is made twice, so
+// that retry makes it again where its outcome is unknown.
+func idempotent(err error) error {
+	if errors.Is(err, ErrUnknownOutcome) {
+		return repeatable{err}
+	}
+	return err
+}
+
+func again(err error) bool { return IsTransient(err) || errors.As(err, new(repeatable)) }
+
+// retry calls f until it gives something else than an error after which it may be
+// called again, the context ends, or the time for retries is over. Pauses double,
+// with jitter.
 func (s *Store) retry(ctx context.Context, op Op, f func(ctx context.Context) (int, error)) (n, retries int, err error) {
 	n, err = f(ctx)
-	if err == nil || s.bare || !IsTransient(err) {
+	if err == nil || s.bare || !again(err) {
 		return n, 0, err
 	}
 	deadline := time.Now().Add(s.retryFor)
@@ -32,7 +51,7 @@ func (s *Store) retry(ctx context.Context, op Op, f func(ctx context.Context) (i
 		if s.hooks != nil && s.hooks.Retry != nil {
 			s.hooks.Retry(ctx, op, retries, err)
 		}
-		if n, err = f(ctx); err == nil || !IsTransient(err) {
+		if n, err = f(ctx); err == nil || !again(err) {
 			return n, retries, err
 		}
 	}

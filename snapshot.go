@@ -58,7 +58,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap Snapshot, state any, set 
 		return err
 	}
 	return s.call(ctx, Op{Name: "save snapshot", Stream: snap.Stream}, func(ctx context.Context) (int, error) {
-		return 0, st.SaveSnapshot(ctx, out)
+		return 0, idempotent(st.SaveSnapshot(ctx, out))
 	})
 }
 
@@ -137,7 +137,7 @@ func (s *Store) DeleteSnapshot(ctx context.Context, stream, kind string) error {
 		return err
 	}
 	return s.call(ctx, Op{Name: "delete snapshot", Stream: stream}, func(ctx context.Context) (int, error) {
-		return 0, st.DeleteSnapshot(ctx, stream, kind)
+		return 0, idempotent(st.DeleteSnapshot(ctx, stream, kind))
 	})
 }
 
