@@ -198,7 +198,9 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 			yield(records, next)
 			return nil
 		}
-		left -= len(records)
+		if set.limit > 0 {
+			left -= len(records)
+		}
 		if len(records) > 0 || moved || page.End && !caught {
 			if !yield(records, next) {
 				return nil
