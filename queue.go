@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -90,8 +91,6 @@ func (q *queue) leave(w *waiter) bool {
 	return true
 }
 
-var errDriverPanic = fmt.Errorf("%w: the driver panicked while it wrote a group", ErrUnknownOutcome)
-
 // write writes the group that w leads, and lets the next one begin.
 func (q *queue) write(w *waiter) {
 	group := w.group
@@ -99,7 +98,7 @@ func (q *queue) write(w *waiter) {
 	defer func() {
 		for _, m := range group {
 			if !done {
-				m.out = driver.Outcome{Err: errDriverPanic}
+				m.out = driver.Outcome{Err: lost(m.req, "the driver panicked while it wrote a group")}
 			}
 			if m != w {
 				close(m.ready)
@@ -118,10 +117,29 @@ func (q *queue) write(w *waiter) {
 	for i, m := range group {
 		reqs[i] = m.req
 	}
-	for i, out := range q.group.AppendGroup(ctx, reqs) {
-		group[i].out = out
+	outs := q.group.AppendGroup(ctx, reqs)
+	for i, m := range group {
+		if len(outs) != len(group) {
+			m.out.Err = lost(m.req, fmt.Sprintf("the driver returned %d outcomes of %d appends", len(outs), len(group)))
+			continue
+		}
+		m.out = outs[i]
+		if own := m.ctx.Err(); own != nil && errors.Is(m.out.Err, context.Canceled) && !errors.Is(m.out.Err, ErrUnknownOutcome) {
+			m.out.Err = own // why its context ended, and not that the group's did
+		}
 	}
 	done = true
+}
+
+// lost is what becomes of a request of a group when the driver does not say it.
+// With Any or Exists nobody knows its base, so that it cannot be sent again.
+func lost(req driver.AppendRequest, why string) error {
+	p := &req.Parts[0]
+	base, ok := p.Expected.Exact()
+	if !ok {
+		return fmt.Errorf("%w of a write to %q: %s", ErrUnknownOutcome, p.Stream, why)
+	}
+	return &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: p.Stream, Base: base}}, Err: errors.New(why)}
 }
 
 // groupContext returns a context with the values of the first member's that ends
