@@ -29,7 +29,8 @@ func From(v Version) ReadOption { return readOption(func(s *readSettings) { s.qu
 func Backward() ReadOption { return readOption(func(s *readSettings) { s.query.Backward = true }) }
 
 // Deleted reads a stream that was deleted, too: all of it after a Tombstone, and
-// after a Purge its last event only.
+// after a Purge its last event only. A Purge in the middle of the read ends it
+// with an error.
 func Deleted() ReadOption { return readOption(func(s *readSettings) { s.query.Deleted = true }) }
 
 // LimitOption is an option of reads of streams, of the feed and of listings.
@@ -106,6 +107,8 @@ func (s *Store) read(ctx context.Context, stream string, opts []ReadOption, yiel
 		}
 		if first {
 			head = page.Head
+		} else if q.Deleted && (len(page.Records) == 0 || page.Records[0].Version != q.From) {
+			return &StreamError{Stream: stream, Err: ErrStreamDeleted} // purged since the page before
 		}
 		for i := range page.Records {
 			r := &page.Records[i]
