@@ -106,7 +106,7 @@ func eventPlace(stream string, rec *driver.Record) place {
 // compress returns data compressed where that is set and makes it smaller by an
 // eighth at least.
 func (c *coder) compress(data []byte, encoding string) ([]byte, string, error) {
-	if c.compression == nil || len(data) < minCompressed {
+	if c.compression == nil || len(data) < minCompressed || len(data) > maxDecompressed {
 		return data, encoding, nil
 	}
 	small, err := c.compression.Compress(data)

@@ -1,6 +1,7 @@
 package es
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -20,8 +21,8 @@ type Compression interface {
 	Decompress(src []byte, limit int) ([]byte, error)
 }
 
-// Zstd is Zstandard (RFC 8878) at its default level. Every store can read what
-// it compressed.
+// Zstd is Zstandard (RFC 8878) at its default level, one frame that says its size.
+// Every store can read what it compressed.
 var Zstd Compression = zstdCompression{}
 
 // maxDecompressed bounds what a compressed event may become: no store takes
@@ -34,11 +35,13 @@ const minCompressed = 128
 type zstdCompression struct{}
 
 var zstdEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2))
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2),
+		zstd.WithSingleSegment(true),            // so that each frame says its size
+		zstd.WithAllLitEntropyCompression(true)) // or short events, which repeat little, stay as long as they are
 })
 
 var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecompressed))
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(maxDecompressed))
 })
 
 func (zstdCompression) Name() string { return "zstd" }
@@ -56,20 +59,19 @@ func (zstdCompression) Decompress(src []byte, limit int) ([]byte, error) {
 	if err := h.Decode(src); err != nil {
 		return nil, err
 	}
+	if !h.HasFCS {
+		return nil, errors.New("it does not say its size")
+	}
 	// A block has 3 bytes at least and becomes 128 KiB at most. What a header
 	// claims beyond that is not there, and no memory is given for it.
-	if most := min(uint64(limit), uint64(len(src)/3+1)<<17); h.HasFCS && h.FrameContentSize > most {
+	if most := min(uint64(limit), uint64(len(src)/3+1)<<17); h.FrameContentSize > most {
 		return nil, fmt.Errorf("it claims %d bytes and can have %d at most", h.FrameContentSize, most)
 	}
 	dec, err := zstdDecoder()
 	if err != nil {
 		return nil, err
 	}
-	data, err := dec.DecodeAll(src, nil)
-	if err == nil && len(data) > limit {
-		return nil, fmt.Errorf("it has %d bytes, the limit is %d", len(data), limit)
-	}
-	return data, err
+	return dec.DecodeAll(src, make([]byte, 0, h.FrameContentSize))
 }
 
 func checkCompression(c Compression) error {
