@@ -152,7 +152,7 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 	if set.err != nil {
 		return set.err
 	}
-	w := waitFeed{hub: s.hub, most: s.mostPoll()}
+	w := waitFeed{store: s}
 	if live && s.hub != nil {
 		leave, err := s.hub.join()
 		if err != nil {
@@ -178,6 +178,9 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 		}
 		if page.Next < q.After {
 			return fmt.Errorf("%w: the feed went back from position %d to %d", ErrCorrupt, q.After, page.Next)
+		}
+		if n := len(page.Records); n > 0 && (page.Records[0].Position <= q.After || page.Records[n-1].Position > page.Next) {
+			return fmt.Errorf("%w: the feed after position %d and up to %d gave the positions %d to %d", ErrCorrupt, q.After, page.Next, page.Records[0].Position, page.Records[n-1].Position)
 		}
 		moved := page.Next > q.After
 		q.After = page.Next
@@ -215,7 +218,7 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 		case !moved && len(page.Records) == 0:
 			err = w.heldBack(ctx)
 		default:
-			w.pause = 0
+			w.idle, w.held = 0, 0
 		}
 		if err != nil {
 			return err
@@ -254,11 +257,13 @@ const (
 	woken       = 5 * time.Second // where the driver sends wake-ups
 )
 
+// mostPoll is how long a subscription waits at most; it changes when the driver
+// turns out not to send wake-ups.
 func (s *Store) mostPoll() time.Duration {
 	if s.poll > 0 {
 		return s.poll
 	}
-	if _, ok := s.drv.(driver.Notifier); ok && s.hub != nil {
+	if _, ok := s.drv.(driver.Notifier); ok && s.hub != nil && !s.hub.deaf.Load() {
 		return woken
 	}
 	return defaultPoll
@@ -268,37 +273,39 @@ func (s *Store) mostPoll() time.Duration {
 // time that doubles while nothing comes; before something held back for a
 // moment that doubles as well.
 type waitFeed struct {
-	hub   *hub
-	most  time.Duration
-	pause time.Duration
-	timer *time.Timer
+	store      *Store
+	idle, held time.Duration // the last pauses
+	timer      *time.Timer
 }
 
 func (w *waitFeed) watch(live bool) <-chan struct{} {
-	if w.hub == nil || !live {
+	if w.store.hub == nil || !live {
 		return nil
 	}
-	return w.hub.watch()
+	return w.store.hub.watch()
 }
 
 func (w *waitFeed) heldBack(ctx context.Context) error {
-	w.pause = min(max(2*w.pause, time.Millisecond), lastHeld)
-	return sleep(ctx, w.pause)
+	w.idle = 0
+	w.held = min(max(2*w.held, time.Millisecond), lastHeld)
+	return sleep(ctx, w.held)
 }
 
 func (w *waitFeed) rest(ctx context.Context, news <-chan struct{}, moved bool) error {
-	if w.pause = min(max(2*w.pause, firstPoll), w.most); moved {
-		w.pause = min(firstPoll, w.most)
+	w.held = 0
+	if moved {
+		w.idle = 0
 	}
+	w.idle = min(max(2*w.idle, firstPoll), w.store.mostPoll())
 	if w.timer == nil {
-		w.timer = time.NewTimer(w.pause)
+		w.timer = time.NewTimer(w.idle)
 	} else {
-		w.timer.Reset(w.pause)
+		w.timer.Reset(w.idle)
 	}
 	defer w.timer.Stop()
 	var closing chan struct{}
-	if w.hub != nil {
-		closing = w.hub.closing
+	if w.store.hub != nil {
+		closing = w.store.hub.closing
 	}
 	select {
 	case <-ctx.Done():
@@ -306,6 +313,7 @@ func (w *waitFeed) rest(ctx context.Context, news <-chan struct{}, moved bool) e
 	case <-closing:
 		return ErrClosed
 	case <-news:
+		w.idle = 0 // what was announced may come a moment later
 	case <-w.timer.C:
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-es/es/driver"
@@ -13,7 +14,8 @@ import (
 // appended, and when the driver says that others have. It listens to the driver
 // only while somebody subscribes.
 type hub struct {
-	drv driver.Store
+	drv  driver.Store
+	deaf atomic.Bool // the driver is a Notifier that cannot listen
 
 	mu        sync.Mutex
 	news      chan struct{} // closed at the next wake
@@ -88,7 +90,12 @@ func (h *hub) listen() {
 			<-before
 		}
 		for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, time.Second) {
-			if err := n.Listen(ctx, h.wake); errors.Is(err, ErrClosed) || errors.Is(err, errors.ErrUnsupported) {
+			switch err := n.Listen(ctx, h.wake); {
+			case errors.Is(err, errors.ErrUnsupported):
+				h.deaf.Store(true)
+				h.wake() // to wait for shorter times from now on
+				return
+			case errors.Is(err, ErrClosed):
 				return
 			}
 			if sleep(ctx, pause) == nil {
