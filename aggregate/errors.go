@@ -1,0 +1,84 @@
+package aggregate
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/go-es/es"
+)
+
+// ErrNoHandler says that a definition has no handler for the type of an event,
+// and does not ignore it.
+var ErrNoHandler = errors.New("es: no handler")
+
+// Error says which aggregate an operation was about. It wraps the cause, which
+// errors.Is and errors.As find: [es.ErrStreamNotFound] if the aggregate does not
+// exist, [es.ErrStreamDeleted] if it was deleted, [es.ErrConflict] if another was
+// faster, [es.ErrUnknownOutcome] if nobody can tell now, [ErrNoHandler],
+// [es.ErrInvalid] for misuse, and those of the store.
+//
+// What a function of the caller's returns is never wrapped.
+type Error struct {
+	Op       string     // "raise", "load", "create", "update", "save", "delete", "get" or "atomically"
+	Category string     // empty if the aggregate was not made by a definition
+	ID       string     // of the aggregate
+	Version  es.Version // of the aggregate, with what was raised; 0 if it is new or was not loaded
+	Err      error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("es: ")
+	b.WriteString(e.Op)
+	if e.Category != "" {
+		fmt.Fprintf(&b, " %s %q", e.Category, e.ID)
+		if e.Version > 0 {
+			fmt.Fprintf(&b, " at version %d", e.Version)
+		}
+	}
+	b.WriteString(": ")
+	b.WriteString(strings.TrimPrefix(e.Err.Error(), "es: "))
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// bare is an error inside another: the prefix stands once, in front.
+type bare struct{ error }
+
+func (e bare) Error() string { return strings.TrimPrefix(e.error.Error(), "es: ") }
+func (e bare) Unwrap() error { return e.error }
+
+func invalid(what, format string, args ...any) error {
+	return &es.InvalidError{What: what, Reason: fmt.Sprintf(format, args...)}
+}
+
+func noHandler(typ string) error {
+	return fmt.Errorf("%w for events of type %q: give the definition one, or let it ignore the type", ErrNoHandler, typ)
+}
+
+func wrongType(ev es.Event, typ string, takes reflect.Type) error {
+	return invalid(fmt.Sprintf("event of type %q", typ), "is a %T, and its handler takes a %v", ev, takes)
+}
+
+// nothingSent are errors of an append after which it is certain that nothing was
+// written nor will be. For all others the same append is made again.
+var nothingSent = []error{
+	es.ErrConflict, es.ErrStreamDeleted, es.ErrInvalid, es.ErrTooLarge, es.ErrClosed,
+	es.ErrNoKey, es.ErrShredded, errors.ErrUnsupported,
+}
+
+func certain(err error) bool {
+	if errors.Is(err, es.ErrUnknownOutcome) {
+		return false
+	}
+	for _, target := range nothingSent {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return es.IsTransient(err)
+}

@@ -1,0 +1,135 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-es/es"
+)
+
+// snapshots are how the state of an aggregate is kept beside its events.
+type snapshots[A any] struct {
+	kind   string
+	take   func(*A) any
+	decode func(es.Snapshot) (restore func(*A), err error)
+}
+
+// Snapshot lets the state of an aggregate be kept, so that not all of its events
+// need be read again: to makes a value of it, which the store's codec encodes, and
+// from puts it into an aggregate that is new. Version names the form of S and what
+// the handlers make of events; when either changes, a new name makes the snapshots
+// taken before be no snapshots. See [SnapshotEvery].
+//
+// A snapshot is encrypted when any event of the aggregate is, with the key of the
+// same subject. Where there is more than one subject, none is taken. One that
+// cannot be decoded, or that ends with another event than the stream has there, is
+// no snapshot.
+func Snapshot[A, S any](version string, to func(a *A) S, from func(a *A, state S)) Option[A] {
+	if to == nil || from == nil {
+		panic("es: Snapshot: a function is nil")
+	}
+	return func(d *Definition[A]) {
+		if d.snapshot != nil {
+			panic(fmt.Sprintf("es: define %q: there are two Snapshot", d.category))
+		}
+		kind := d.category + "/" + version
+		err := checkName(fmt.Sprintf("version %.40q of the snapshot", version), kind)
+		if version == "" {
+			err = invalid("version of the snapshot", "is empty")
+		}
+		if err != nil {
+			panic(err)
+		}
+		d.snapshot = &snapshots[A]{
+			kind: kind,
+			take: func(a *A) any { return to(a) },
+			decode: func(snap es.Snapshot) (func(*A), error) {
+				state := new(S)
+				if err := snap.Decode(state); err != nil {
+					return nil, err
+				}
+				return func(a *A) { from(a, *state) }, nil
+			},
+		}
+	}
+}
+
+// subjects are whose keys encrypt the events of an aggregate.
+type subjects struct {
+	one  string
+	some bool // there is one at least
+	many bool // there are more
+}
+
+func (s *subjects) add(subject string) {
+	s.many = s.many || s.some && s.one != subject
+	s.one, s.some = subject, true
+}
+
+func (s *subjects) addOf(sealed interface{ Subject() (string, bool) }) {
+	if subject, ok := sealed.Subject(); ok {
+		s.add(subject)
+	}
+}
+
+// loaded is a snapshot that could be decoded.
+type loaded[A any] struct {
+	es.Snapshot
+	restore func(*A)
+}
+
+// loadSnapshot returns the snapshot of a stream at a version up to most (0: any),
+// or nil if there is none that can be used.
+func (d *Definition[A]) loadSnapshot(ctx context.Context, store *es.Store, set *settings, stream string, most es.Version) *loaded[A] {
+	if d.snapshot == nil {
+		return nil
+	}
+	snap, ok, err := store.LoadSnapshot(ctx, stream, d.snapshot.kind)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		set.report(err)
+	}
+	if err != nil || !ok || most > 0 && snap.Version > most {
+		return nil
+	}
+	restore, err := d.snapshot.decode(snap)
+	if err != nil {
+		set.report(err)
+		return nil
+	}
+	return &loaded[A]{snap, restore}
+}
+
+// dropSnapshot removes a snapshot of which the stream has not the last event.
+func (d *Definition[A]) dropSnapshot(ctx context.Context, store *es.Store, set *settings, snap es.Snapshot) {
+	set.report(fmt.Errorf("es: the snapshot %q of stream %q at version %d ends with an event that the stream does not have there: it is deleted", snap.Kind, snap.Stream, snap.Version))
+	if err := store.DeleteSnapshot(ctx, snap.Stream, snap.Kind); err != nil {
+		set.report(err)
+	}
+}
+
+// takeSnapshot keeps the state of an aggregate that was just saved, if it is time.
+func (d *Definition[A]) takeSnapshot(ctx context.Context, store *es.Store, set *settings, a *A, c *core) {
+	if d.snapshot == nil || set.every == 0 || c.stored < c.snapshot+es.Version(set.every) {
+		return
+	}
+	if store.Bare() || len(c.pending) > 0 {
+		return // the caller may undo what was appended
+	}
+	of := c.subjects
+	for typ := range d.handlers {
+		if subject, ok := store.Subject(c.stream, typ); ok {
+			of.add(subject)
+		}
+	}
+	if of.many {
+		return
+	}
+	snap := es.Snapshot{Stream: c.stream, Kind: d.snapshot.kind, Version: c.stored, EventID: c.last}
+	err := store.SaveSnapshot(ctx, snap, d.snapshot.take(a), es.SnapshotSettings{Encrypt: of.some, Subject: of.one})
+	if err != nil {
+		set.report(err)
+		return
+	}
+	c.snapshot = c.stored
+}
