@@ -1,0 +1,223 @@
+package sqlite
+
+import (
+	"context"
+	sqldriver "database/sql/driver"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/go-es/es/driver"
+)
+
+// Append stores the records of a request in one transaction.
+func (s *Store) Append(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+	for {
+		w := written{req: req}
+		err := s.write(ctx, func(ses session) error { return w.append(ses) })
+		if again := w.settled(&err); !again {
+			return w.result, err
+		}
+	}
+}
+
+// AppendGroup stores independent requests in one transaction: one wait for the
+// disk for all of them.
+func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []driver.Outcome {
+	out := make([]driver.Outcome, len(reqs))
+	group := make([]written, len(reqs))
+	for i, req := range reqs {
+		group[i].req = req
+	}
+	err := s.write(ctx, func(ses session) error {
+		for i := range group {
+			w := &group[i]
+			if out[i].Err != nil {
+				continue // decided before: it had no part in what is settled now
+			}
+			if out[i].Err = w.append(ses); out[i].Err != nil && !decided(out[i].Err) {
+				return out[i].Err
+			}
+		}
+		return nil
+	})
+	for i := range group {
+		w := &group[i]
+		if err != nil && !decided(out[i].Err) {
+			out[i].Err = err
+		}
+		if again := w.settled(&out[i].Err); again {
+			w.result, out[i].Err = s.Append(ctx, reqs[i])
+		}
+		if out[i].Err == nil {
+			out[i].Result = w.result
+		}
+	}
+	return out
+}
+
+// written is a request while it is being written.
+type written struct {
+	req     driver.AppendRequest
+	result  driver.AppendResult
+	streams []stream
+	states  []driver.StreamState
+	bases   []driver.UnknownPart // where its records went, once it was written
+	based   bool                 // Any or Exists became an exact version
+}
+
+// append decides about the request and stores its records.
+func (w *written) append(ses session) error {
+	if len(w.bases) > 0 {
+		w.rebase()
+	}
+	parts := w.req.Parts
+	w.streams, w.states = w.streams[:0], w.states[:0]
+	for i := range parts {
+		st, err := lookup(ses, parts[i].Stream)
+		if err != nil {
+			return err
+		}
+		w.streams = append(w.streams, st)
+		w.states = append(w.states, driver.StreamState{Head: st.head, Closed: st.closed != open})
+	}
+	write, result, err := driver.Decide(w.req, w.states, func(part int) (driver.Position, bool, error) {
+		return found(ses, w.streams[part], &parts[part])
+	})
+	w.result = result
+	if !write || err != nil {
+		return err
+	}
+	w.result.Parts = make([]driver.Appended, len(parts))
+	w.bases = w.bases[:0]
+	for i := range parts {
+		p, st := &parts[i], &w.streams[i]
+		if len(p.Records) == 0 {
+			continue
+		}
+		w.bases = append(w.bases, driver.UnknownPart{Stream: p.Stream, Base: st.head})
+		pos, err := st.add(ses, p.Records)
+		if err != nil {
+			return err
+		}
+		w.result.Parts[i] = driver.Appended{First: st.head + 1, Last: st.head + driver.Version(len(p.Records)), Position: pos}
+	}
+	return nil
+}
+
+// rebase makes the request expect what it found when it was written before.
+func (w *written) rebase() {
+	parts := slices.Clone(w.req.Parts)
+	bases := w.bases
+	for i := range parts {
+		if len(parts[i].Records) == 0 {
+			continue
+		}
+		if parts[i].Expected < 0 {
+			w.based = true
+			parts[i].Expected = driver.Exactly(bases[0].Base)
+		}
+		bases = bases[1:]
+	}
+	w.req.Parts = parts
+}
+
+// settled makes the error of a write the caller's. It reports whether the
+// request has to be made again: Any or Exists took a base, whether it was stored
+// there was not known, it was not, and meanwhile the base is another's.
+func (w *written) settled(err *error) (again bool) {
+	var u *unsureError
+	if errors.As(*err, &u) {
+		*err = nil // it had only recognised what was there before
+		if len(w.bases) > 0 {
+			*err = &driver.UnknownOutcomeError{Parts: w.bases, Err: u.err}
+		}
+	}
+	return w.based && errors.Is(*err, driver.ErrConflict)
+}
+
+// stream is what the database knows of a stream.
+type stream struct {
+	name   string
+	id     int64 // 0: it does not exist
+	closed int64
+	head   driver.Version
+}
+
+// lookup returns the state of a stream, whether it exists or not.
+func lookup(ses session, name string) (stream, error) {
+	st := stream{name: name}
+	err := ses.query(streamState, func(row []sqldriver.Value) error {
+		var ok [3]bool
+		st.id, ok[0] = row[0].(int64)
+		st.closed, ok[1] = row[1].(int64)
+		head, last := row[2].(int64)
+		st.head, ok[2] = driver.Version(head), last
+		if !ok[0] || !ok[1] || !ok[2] {
+			return corrupt("stream %q: its row is %v", name, row)
+		}
+		return errStop
+	}, name)
+	return st, err
+}
+
+// found reports whether the versions that a part would take hold its ids, and
+// the position of the last.
+func found(ses session, st stream, p *driver.Part) (pos driver.Position, all bool, err error) {
+	base, _ := p.Expected.Exact()
+	n := 0
+	all = true
+	err = ses.query(foundIDs, func(row []sqldriver.Value) error {
+		id, ok := row[0].([]byte)
+		last, isInt := row[1].(int64)
+		if !ok || !isInt || len(id) != len(driver.ID{}) {
+			return corrupt("stream %q, version %d: its id is %v", p.Stream, base+driver.Version(n)+1, row[0])
+		}
+		if driver.ID(id) != p.Records[n].ID {
+			all = false
+			return errStop
+		}
+		n++
+		pos = driver.Position(last)
+		return nil
+	}, st.id, int64(base)+1, int64(base)+int64(len(p.Records)))
+	if err == nil && all && n < len(p.Records) {
+		err = corrupt("stream %q: version %d is missing", p.Stream, base+driver.Version(n)+1)
+	}
+	return pos, all, err
+}
+
+// add stores records after the stream's head, and makes the stream if it does
+// not exist. It returns the position of the last.
+func (st *stream) add(ses session, records []driver.Record) (pos driver.Position, err error) {
+	if st.id == 0 {
+		if st.id, _, err = ses.exec(addStream, st.name); err != nil {
+			return 0, err
+		}
+	}
+	var last int64
+	for i := range records {
+		r := &records[i]
+		var tags, metadata sqldriver.Value
+		if len(r.Tags) > 0 {
+			text, err := json.Marshal(r.Tags)
+			if err != nil {
+				return 0, err
+			}
+			tags = string(text)
+		}
+		if len(r.Metadata) > 0 {
+			metadata = r.Metadata
+		}
+		data := r.Data
+		if data == nil {
+			data = []byte{}
+		}
+		version := int64(st.head) + int64(i) + 1
+		last, _, err = ses.exec(addEvent, st.id, version, r.ID[:], r.Type, r.Encoding, driver.Micros(r.Time), tags, metadata, data)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return driver.Position(last), nil
+}

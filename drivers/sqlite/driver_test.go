@@ -1,0 +1,421 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-es/es/driver"
+	"github.com/go-es/es/drivers/sqlite"
+)
+
+func TestMemory(t *testing.T) {
+	a, b := open(t, ":memory:"), open(t, ":memory:")
+	appendTo(t, a, "s", driver.NoStream, 3)
+	if n := len(feed(t, a)); n != 3 {
+		t.Errorf("%d events", n)
+	}
+	if n := len(feed(t, b)); n != 0 {
+		t.Errorf("the other one has %d events", n)
+	}
+}
+
+// Data that Open refuses stays as it is, byte for byte.
+func TestRefusedFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(t *testing.T, file string)
+		want string
+	}{
+		"text": {func(t *testing.T, file string) {
+			must(t, os.WriteFile(file, []byte(strings.Repeat("not a database\n", 100)), 0o600))
+		}, "no SQLite database"},
+		"utf-16": {func(t *testing.T, file string) {
+			execute(t, file, "PRAGMA encoding = 'UTF-16le'", "CREATE TABLE x (y)")
+		}, "PRAGMA encoding is UTF-16le"},
+		"other events": {func(t *testing.T, file string) {
+			execute(t, file, "CREATE TABLE es_events (x)", "INSERT INTO es_events VALUES (1)")
+		}, "es_events"},
+		"other meta": {func(t *testing.T, file string) { execute(t, file, "CREATE TABLE es_meta (x)") }, "es_meta"},
+		"empty meta": {func(t *testing.T, file string) { execute(t, file, "CREATE TABLE es_meta (key, value)") }, "es_meta"},
+		"other columns": {func(t *testing.T, file string) {
+			execute(t, file, "CREATE TABLE es_meta (key, value)", "INSERT INTO es_meta VALUES ('schema', 1)", "CREATE TABLE es_streams (x)", "PRAGMA journal_mode = wal")
+		}, "es_streams|es_events"},
+		"newer": {func(t *testing.T, file string) {
+			s, err := sqlite.Open(ctx, sqlite.Config{Path: file})
+			must(t, err)
+			appendTo(t, s, "s", driver.NoStream, 1)
+			must(t, s.Close())
+			execute(t, file, "UPDATE es_meta SET value = 7 WHERE key = 'schema'", "PRAGMA journal_mode = delete")
+		}, "schema version 7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := newFile(t)
+			c.make(t, file)
+			before, err := os.ReadFile(file)
+			must(t, err)
+			s, err := sqlite.Open(ctx, sqlite.Config{Path: file})
+			if err == nil {
+				s.Close()
+				t.Fatal("opened")
+			}
+			ok := strings.HasPrefix(err.Error(), "es: ")
+			for _, w := range strings.Split(c.want, "|") {
+				if ok && strings.Contains(err.Error(), w) {
+					ok = true
+					break
+				} else if w == c.want {
+					ok = false
+				}
+			}
+			if !ok {
+				t.Errorf("%v; want %q", err, c.want)
+			}
+			if name == "newer" {
+				var se *driver.SchemaError
+				if !errors.As(err, &se) || se.Found != 7 || se.Known != 1 || !errors.Is(err, driver.ErrSchema) {
+					t.Errorf("%#v", err)
+				}
+			}
+			after, err := os.ReadFile(file)
+			must(t, err)
+			if !bytes.Equal(before, after) {
+				t.Error("the file was changed")
+			}
+			if left, _ := filepath.Glob(file + "-*"); len(left) > 0 {
+				t.Errorf("%v left behind", left)
+			}
+		})
+	}
+}
+
+func TestNoSuchDirectory(t *testing.T) {
+	_, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(t.TempDir(), "no", "es.db")})
+	if err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Error(err)
+	}
+	_, err = sqlite.Open(ctx, sqlite.Config{Path: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "cannot be opened") {
+		t.Error(err)
+	}
+}
+
+func TestCheckOnly(t *testing.T) {
+	file := newFile(t)
+	check := sqlite.Config{Path: file, CheckOnly: true}
+	var se *driver.SchemaError
+	if _, err := sqlite.Open(ctx, check); !errors.As(err, &se) || se.Found != 0 {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("it made the file")
+	}
+	execute(t, file, "CREATE TABLE other (x)")
+	if _, err := sqlite.Open(ctx, check); !errors.As(err, &se) || se.Found != 0 {
+		t.Errorf("no tables: %v", err)
+	}
+	if v := value(t, file, "PRAGMA journal_mode"); v != "delete" {
+		t.Errorf("it changed the journal mode to %v", v)
+	}
+	must(t, open(t, file).Close())
+	s := open(t, file+"?ddl=check")
+	appendTo(t, s, "s", driver.NoStream, 1)
+	must(t, s.Close())
+
+	execute(t, file, "PRAGMA journal_mode = delete")
+	if _, err := sqlite.Open(ctx, check); err == nil || !strings.Contains(err.Error(), "journal_mode") {
+		t.Errorf("another journal mode: %v", err)
+	}
+	check.Prefix = "other"
+	if _, err := sqlite.Open(ctx, check); !errors.As(err, &se) {
+		t.Errorf("another prefix: %v", err)
+	}
+}
+
+func init() {
+	jobs["write"] = func(args []string) error {
+		s, err := sqlite.Open(ctx, sqlite.Config{Path: args[0]})
+		if err != nil {
+			return err
+		}
+		if _, err := s.Append(ctx, one("s", driver.Any, records(1, "{}")...)); err != nil {
+			return err
+		}
+		return s.Close()
+	}
+}
+
+// A file or a directory that may only be read gives a clear error, and nothing
+// is lost.
+func TestReadOnly(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "es-readonly-")
+	must(t, err)
+	t.Cleanup(func() {
+		os.Chmod(dir, 0o755)
+		os.RemoveAll(dir)
+	})
+	must(t, os.Chmod(dir, 0o755))
+	file := filepath.Join(dir, "es.db")
+	s := open(t, file)
+	appendTo(t, s, "s", driver.NoStream, 2)
+	must(t, s.Close())
+	write := func() string {
+		cmd := process(t, "write", file)
+		if os.Getuid() == 0 {
+			exe := filepath.Join(dir, "test") // the test's own directory may be closed to others
+			if _, err := os.Stat(exe); err != nil {
+				data, err := os.ReadFile(cmd.Path)
+				must(t, err)
+				must(t, os.WriteFile(exe, data, 0o755))
+			}
+			cmd.Path = exe
+			cmd.Dir = "/"
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}
+		out, err := cmd.Output()
+		if err == nil {
+			return "written"
+		}
+		return string(out)
+	}
+	owner := func(modeDir, modeFile os.FileMode) {
+		if os.Getuid() == 0 {
+			write() // copies the program while the directory may be written
+			must(t, os.Chown(dir, 65534, 65534))
+			must(t, os.Chown(file, 65534, 65534))
+		}
+		must(t, os.Chmod(file, modeFile))
+		must(t, os.Chmod(dir, modeDir))
+	}
+	owner(0o555, 0o644)
+	if out := write(); !strings.HasPrefix(out, "es: ") || !strings.Contains(out, "directory") {
+		t.Errorf("read-only directory: %s", out)
+	}
+	owner(0o755, 0o444)
+	if out := write(); !strings.HasPrefix(out, "es: ") || !strings.Contains(out, "read-only") {
+		t.Errorf("read-only file: %s", out)
+	}
+	owner(0o755, 0o644)
+	if out := write(); out != "written" {
+		t.Errorf("writable again: %s", out)
+	}
+	intact(t, file)
+	if n := len(feed(t, open(t, file))); n != 3 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// Several processes, each with several stores, create one database at once.
+func TestCreateAtOnce(t *testing.T) {
+	for range 5 {
+		file := newFile(t)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if out, err := process(t, "write", file).Output(); err != nil {
+					t.Errorf("%v: %s", err, out)
+				}
+			})
+			wg.Go(func() {
+				s, err := sqlite.Open(ctx, sqlite.Config{Path: file})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := s.Append(ctx, one("s", driver.Any, records(1, "{}")...)); err != nil {
+					t.Error(err)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(feed(t, open(t, file))); n != 8 {
+			t.Errorf("%d events of 8", n)
+		}
+	}
+}
+
+// Settings of a pool under which a promise would not hold.
+func TestRefusedPools(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"?_locking_mode=EXCLUSIVE": "locking_mode",
+		"?_query_only=1":           "query_only",
+	} {
+		db := pool(t, "file:"+newFile(t)+dsn)
+		if _, err := sqlite.New(ctx, db, sqlite.Config{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+	db := pool(t, "file:"+newFile(t))
+	db.SetMaxOpenConns(1)
+	if _, err := sqlite.New(ctx, db, sqlite.Config{}); err == nil || !strings.Contains(err.Error(), "SetMaxOpenConns") {
+		t.Errorf("one connection: %v", err)
+	}
+	if _, err := db.Exec("SELECT 1"); err != nil { // it was given back
+		t.Error(err)
+	}
+	if _, err := sqlite.New(ctx, db, sqlite.Config{Path: "x"}); err == nil {
+		t.Error("a path beside a pool")
+	}
+	if _, err := sqlite.New(ctx, nil, sqlite.Config{}); err == nil {
+		t.Error("no pool")
+	}
+	db.Close()
+	if _, err := sqlite.New(ctx, db, sqlite.Config{}); err == nil {
+		t.Error("a closed pool")
+	}
+}
+
+// Whatever the pool's settings are, the store's commits are durable, and the
+// pool gets its connections back as they were.
+func TestPool(t *testing.T) {
+	for _, limit := range []int{0, 2, 5} {
+		db := pool(t, "file:"+newFile(t)+"?_synchronous=OFF&_busy_timeout=77")
+		db.SetMaxOpenConns(limit)
+		s, err := sqlite.New(ctx, db, sqlite.Config{})
+		must(t, err)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				for v := range 10 {
+					stream := fmt.Sprint(i)
+					if _, err := s.Append(ctx, one(stream, driver.Exactly(driver.Version(v)), records(1, "{}")...)); err != nil {
+						t.Error(err)
+					}
+					if _, err := s.ReadStream(ctx, driver.StreamQuery{Stream: stream}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(feed(t, s)); n != 80 {
+			t.Errorf("%d events", n)
+		}
+		must(t, s.Close())
+		if n := db.Stats().InUse; n != 0 {
+			t.Errorf("%d connections were not given back", n)
+		}
+		var sync, busy int
+		for range 3 {
+			c, err := db.Conn(ctx)
+			must(t, err)
+			must(t, c.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync))
+			must(t, c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&busy))
+			if sync != 0 || busy != 77 {
+				t.Errorf("synchronous %d, busy_timeout %d", sync, busy)
+			}
+			defer c.Close()
+			if limit == 2 {
+				break
+			}
+		}
+	}
+}
+
+func TestPoolInMemory(t *testing.T) {
+	db := pool(t, ":memory:")
+	db.SetMaxOpenConns(1)
+	s, err := sqlite.New(ctx, db, sqlite.Config{})
+	must(t, err)
+	appendTo(t, s, "s", driver.NoStream, 2)
+	must(t, s.Close())
+	var n int
+	must(t, db.QueryRow("SELECT count(*) FROM es_events").Scan(&n))
+	if n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// While another connection holds the write lock, an append waits: until its
+// context ends, until the store closes, or until Config.Busy is over. Nothing of
+// it is stored then or later.
+func TestBusy(t *testing.T) {
+	file := newFile(t)
+	s := open(t, file+"?busy=150ms")
+	db := pool(t, "file:"+file+"?_txlock=immediate")
+	tx, err := db.Begin()
+	must(t, err)
+
+	_, err = s.Append(ctx, one("s", driver.NoStream, records(1, "{}")...))
+	if !driver.IsTransient(err) {
+		t.Errorf("%v is not transient", err)
+	}
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if _, err := s.Append(short, one("s", driver.NoStream, records(1, "{}")...)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if _, err := s.ReadAll(ctx, driver.FeedQuery{}); err != nil { // readers do not wait
+		t.Error(err)
+	}
+	long := open(t, file)
+	closed := make(chan error)
+	go func() {
+		_, err := long.Append(ctx, one("s", driver.NoStream, records(1, "{}")...))
+		closed <- err
+	}()
+	time.Sleep(20 * time.Millisecond)
+	must(t, long.Close())
+	if err := <-closed; !errors.Is(err, driver.ErrClosed) {
+		t.Error(err)
+	}
+	must(t, tx.Rollback())
+	if got := appendTo(t, s, "s", driver.NoStream, 1); got.Position != 1 {
+		t.Errorf("something was stored before: %+v", got)
+	}
+}
+
+// Without a C compiler the driver compiles, and says what to do.
+func TestWithoutCgo(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command")
+	}
+	exe := filepath.Join(t.TempDir(), "nocgo.test")
+	build := exec.Command("go", "test", "-c", "-o", exe, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	cmd := exec.Command(exe, newFile(t))
+	cmd.Env = append(os.Environ(), "SQLITE_TEST_JOB=write")
+	out, err := cmd.Output()
+	for _, word := range []string{"es: ", "CGO_ENABLED=1", "C compiler", "modernc.org/sqlite", "sqlite.New"} {
+		if err == nil || !strings.Contains(string(out), word) {
+			t.Errorf("%q is missing in %s (%v)", word, out, err)
+		}
+	}
+}
+
+// A connection that shares its cache with uncommitted reads would show events
+// that may never be stored.
+func TestUncommittedReads(t *testing.T) {
+	db := pool(t, "file:"+newFile(t))
+	db.SetMaxOpenConns(2)
+	db.SetMaxIdleConns(2)
+	var conns []*sql.Conn
+	for range 2 {
+		c, err := db.Conn(ctx)
+		must(t, err)
+		_, err = c.ExecContext(ctx, "PRAGMA read_uncommitted = 1")
+		must(t, err)
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	if _, err := sqlite.New(ctx, db, sqlite.Config{}); err == nil || !strings.Contains(err.Error(), "read_uncommitted") {
+		t.Error(err)
+	}
+}

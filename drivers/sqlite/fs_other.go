@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sqlite
+
+// checkFile is for Linux.
+func checkFile(string) error { return nil }

@@ -1,0 +1,83 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/go-es/es/driver"
+	"github.com/go-es/es/drivers/sqlite"
+)
+
+// listen calls Listen and returns its wake-ups and its error.
+func listen(ctx context.Context, s *sqlite.Store) (<-chan time.Time, <-chan error) {
+	woken, done := make(chan time.Time, 100), make(chan error, 1)
+	go func() {
+		done <- s.Listen(ctx, func() {
+			select {
+			case woken <- time.Now():
+			default:
+			}
+		})
+	}()
+	time.Sleep(30 * time.Millisecond) // until it listens
+	return woken, done
+}
+
+func TestListen(t *testing.T) {
+	file := newFile(t)
+	s, beside := open(t, file), open(t, file)
+	link := filepath.Join(t.TempDir(), "link.db")
+	must(t, os.Symlink(file, link))
+	linked := open(t, link)
+	other := open(t, newFile(t))
+	c, cancel := context.WithCancel(ctx)
+	woken, done := listen(c, s)
+
+	wait := func(what string, within time.Duration) {
+		t.Helper()
+		start := time.Now()
+		select {
+		case at := <-woken:
+			if d := at.Sub(start); d > within {
+				t.Errorf("%s: woken after %v", what, d)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: not woken", what)
+		}
+		time.Sleep(40 * time.Millisecond) // what else may come
+		for len(woken) > 0 {
+			<-woken
+		}
+	}
+	appendTo(t, beside, "s", driver.Any, 1)
+	wait("another store of this process", 10*time.Millisecond)
+	appendTo(t, linked, "s", driver.Any, 1)
+	wait("another name of the file", 10*time.Millisecond)
+	if out, err := process(t, "write", file).Output(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	wait("another process", time.Second)
+
+	appendTo(t, other, "s", driver.Any, 1)
+	must(t, func() error { _, err := s.Head(ctx); return err }())
+	time.Sleep(50 * time.Millisecond)
+	if len(woken) > 0 {
+		t.Error("woken by another file")
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	_, done = listen(ctx, beside)
+	must(t, beside.Close())
+	if err := <-done; !errors.Is(err, driver.ErrClosed) {
+		t.Error(err)
+	}
+	if err := beside.Listen(ctx, func() {}); !errors.Is(err, driver.ErrClosed) {
+		t.Error(err)
+	}
+}
