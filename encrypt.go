@@ -125,6 +125,9 @@ func splitSealed(sealed []byte) (subject string, box []byte, err error) {
 		return "", nil, fmt.Errorf("%w: it is marked as encrypted and is not", ErrCorrupt)
 	}
 	n, w := binary.Uvarint(sealed[1:])
+	if w > 1 && sealed[w] == 0 {
+		return "", nil, fmt.Errorf("%w: the length of the subject is not in its shortest form", ErrCorrupt)
+	}
 	if w <= 0 || n > uint64(len(sealed)-1-w) {
 		return "", nil, fmt.Errorf("%w: the encrypted bytes are cut short", ErrCorrupt)
 	}
