@@ -143,3 +143,6 @@ func (CommitImported) EventType() string { return "commit.imported" }
 
 // commitsStream has one CommitImported for each commit.
 const commitsStream = "commits"
+
+// filePrefix begins the names of the streams of files.
+const filePrefix = "file-"

@@ -41,7 +41,7 @@ func newImporter(ctx context.Context, store *es.Store) (*importer, error) {
 		}
 	}
 	live := make(map[string]*tracked)
-	for rec, err := range store.ReadAll(ctx, es.Prefixes(Files.Stream(""))) {
+	for rec, err := range store.ReadAll(ctx, es.Prefixes(filePrefix)) {
 		if err != nil {
 			return nil, err
 		}
