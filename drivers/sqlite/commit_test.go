@@ -1,3 +1,5 @@
+//go:build cgo
+
 package sqlite_test
 
 import (
@@ -5,6 +7,7 @@ import (
 	"database/sql"
 	sqldriver "database/sql/driver"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -205,66 +208,64 @@ func TestSettleOvertaken(t *testing.T) {
 // request sent again at that base decides it.
 func TestUnknownOutcome(t *testing.T) {
 	for _, done := range []bool{false, true} {
-		s, f := openFaulty(t)
-		appendTo(t, s, "s", driver.NoStream, 3)
-		down := func() {
-			f.mu.Lock()
-			f.plan = []fault{{done: done, err: errSync}}
-			for range 1000 {
-				f.plan = append(f.plan, fault{err: errSync})
+		t.Run(fmt.Sprint(done), func(t *testing.T) {
+			t.Parallel()
+			s, f := openFaulty(t)
+			appendTo(t, s, "s", driver.NoStream, 3)
+			down := func() {
+				f.mu.Lock()
+				f.plan = []fault{{done: done, err: errSync}}
+				for range 1000 {
+					f.plan = append(f.plan, fault{err: errSync})
+				}
+				f.mu.Unlock()
 			}
-			f.mu.Unlock()
-		}
-		up := func() {
-			f.mu.Lock()
-			f.plan = nil
-			f.mu.Unlock()
-		}
-		down()
-		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-		defer cancel()
-		start := time.Now()
-		req := one("s", driver.Any, records(2, "{}")...)
-		_, err := s.Append(short, req)
-		var unknown *driver.UnknownOutcomeError
-		if !errors.As(err, &unknown) || len(unknown.Parts) != 1 || unknown.Parts[0] != (driver.UnknownPart{Stream: "s", Base: 3}) || driver.IsTransient(err) {
-			t.Fatalf("%v", err)
-		}
-		var cause sqlite3.Error
-		if !errors.As(err, &cause) || cause.ExtendedCode != sqlite3.ErrIoErrFsync {
-			t.Errorf("the cause of %v is not reachable", err)
-		}
-		if d := time.Since(start); d < time.Second || d > 4*time.Second {
-			t.Errorf("it settled for %v", d)
-		}
-		up()
-		req.Parts[0].Expected = 3
-		res, err := s.Append(ctx, req)
-		if err != nil || res.Parts[0] != (driver.Appended{First: 4, Last: 5, Position: 5}) {
-			t.Errorf("%+v, %v", res, err)
-		}
+			up := func() {
+				f.mu.Lock()
+				f.plan = nil
+				f.mu.Unlock()
+			}
+			down()
+			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			req := one("s", driver.Any, records(2, "{}")...)
+			_, err := s.Append(short, req)
+			var unknown *driver.UnknownOutcomeError
+			if !errors.As(err, &unknown) || len(unknown.Parts) != 1 || unknown.Parts[0] != (driver.UnknownPart{Stream: "s", Base: 3}) || driver.IsTransient(err) {
+				t.Fatalf("%v", err)
+			}
+			var cause sqlite3.Error
+			if !errors.As(err, &cause) || cause.ExtendedCode != sqlite3.ErrIoErrFsync {
+				t.Errorf("the cause of %v is not reachable", err)
+			}
+			if d := time.Since(start); d < time.Second || d > 4*time.Second {
+				t.Errorf("it settled for %v", d)
+			}
+			up()
+			req.Parts[0].Expected = 3
+			res, err := s.Append(ctx, req)
+			if err != nil || res.Parts[0] != (driver.Appended{First: 4, Last: 5, Position: 5}) {
+				t.Errorf("%+v, %v", res, err)
+			}
 
-		down()
-		outs := s.AppendGroup(ctx, []driver.AppendRequest{
-			one("s", 5, records(1, "{}")...), one("t", 5, records(1, "{}")...), one("u", driver.Any, records(1, "{}")...), req,
-		})
-		if done {
-			// The first attempt stored it, the later ones recognised that: their
-			// COMMIT has nothing to commit, but this one fails all the same.
-			t.Log(outs)
-		}
-		for i, base := range map[int]driver.Version{0: 5, 2: 0} {
-			if !errors.As(outs[i].Err, &unknown) || unknown.Parts[0].Base != base {
-				t.Errorf("%d: %v", i, outs[i].Err)
+			down()
+			outs := s.AppendGroup(ctx, []driver.AppendRequest{
+				one("s", 5, records(1, "{}")...), one("t", 5, records(1, "{}")...), one("u", driver.Any, records(1, "{}")...), req,
+			})
+			for i, base := range map[int]driver.Version{0: 5, 2: 0} {
+				if !errors.As(outs[i].Err, &unknown) || unknown.Parts[0].Base != base {
+					t.Errorf("%d: %v", i, outs[i].Err)
+				}
 			}
-		}
-		if !errors.Is(outs[1].Err, driver.ErrConflict) {
-			t.Errorf("%v", outs[1].Err)
-		}
-		if outs[3].Err != nil || outs[3].Result.Parts[0].Last != 5 {
-			t.Errorf("%+v", outs[3])
-		}
-		up()
+			if !errors.Is(outs[1].Err, driver.ErrConflict) {
+				t.Errorf("%v", outs[1].Err)
+			}
+			if outs[3].Err != nil || outs[3].Result.Parts[0].Last != 5 {
+				t.Errorf("%+v", outs[3])
+			}
+			up()
+		})
 	}
 }
 

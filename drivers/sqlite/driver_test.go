@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +48,7 @@ func TestRefusedFiles(t *testing.T) {
 		"empty meta": {func(t *testing.T, file string) { execute(t, file, "CREATE TABLE es_meta (key, value)") }, "es_meta"},
 		"other columns": {func(t *testing.T, file string) {
 			execute(t, file, "CREATE TABLE es_meta (key, value)", "INSERT INTO es_meta VALUES ('schema', 1)", "CREATE TABLE es_streams (x)", "PRAGMA journal_mode = wal")
-		}, "es_streams|es_events"},
+		}, "not those of schema version 1"},
 		"newer": {func(t *testing.T, file string) {
 			s, err := sqlite.Open(ctx, sqlite.Config{Path: file})
 			must(t, err)
@@ -68,16 +67,7 @@ func TestRefusedFiles(t *testing.T) {
 				s.Close()
 				t.Fatal("opened")
 			}
-			ok := strings.HasPrefix(err.Error(), "es: ")
-			for _, w := range strings.Split(c.want, "|") {
-				if ok && strings.Contains(err.Error(), w) {
-					ok = true
-					break
-				} else if w == c.want {
-					ok = false
-				}
-			}
-			if !ok {
+			if !strings.HasPrefix(err.Error(), "es: ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v; want %q", err, c.want)
 			}
 			if name == "newer" {
@@ -141,82 +131,9 @@ func TestCheckOnly(t *testing.T) {
 	}
 }
 
-func init() {
-	jobs["write"] = func(args []string) error {
-		s, err := sqlite.Open(ctx, sqlite.Config{Path: args[0]})
-		if err != nil {
-			return err
-		}
-		if _, err := s.Append(ctx, one("s", driver.Any, records(1, "{}")...)); err != nil {
-			return err
-		}
-		return s.Close()
-	}
-}
-
-// A file or a directory that may only be read gives a clear error, and nothing
-// is lost.
-func TestReadOnly(t *testing.T) {
-	dir, err := os.MkdirTemp("/tmp", "es-readonly-")
-	must(t, err)
-	t.Cleanup(func() {
-		os.Chmod(dir, 0o755)
-		os.RemoveAll(dir)
-	})
-	must(t, os.Chmod(dir, 0o755))
-	file := filepath.Join(dir, "es.db")
-	s := open(t, file)
-	appendTo(t, s, "s", driver.NoStream, 2)
-	must(t, s.Close())
-	write := func() string {
-		cmd := process(t, "write", file)
-		if os.Getuid() == 0 {
-			exe := filepath.Join(dir, "test") // the test's own directory may be closed to others
-			if _, err := os.Stat(exe); err != nil {
-				data, err := os.ReadFile(cmd.Path)
-				must(t, err)
-				must(t, os.WriteFile(exe, data, 0o755))
-			}
-			cmd.Path = exe
-			cmd.Dir = "/"
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		}
-		out, err := cmd.Output()
-		if err == nil {
-			return "written"
-		}
-		return string(out)
-	}
-	owner := func(modeDir, modeFile os.FileMode) {
-		if os.Getuid() == 0 {
-			write() // copies the program while the directory may be written
-			must(t, os.Chown(dir, 65534, 65534))
-			must(t, os.Chown(file, 65534, 65534))
-		}
-		must(t, os.Chmod(file, modeFile))
-		must(t, os.Chmod(dir, modeDir))
-	}
-	owner(0o555, 0o644)
-	if out := write(); !strings.HasPrefix(out, "es: ") || !strings.Contains(out, "directory") {
-		t.Errorf("read-only directory: %s", out)
-	}
-	owner(0o755, 0o444)
-	if out := write(); !strings.HasPrefix(out, "es: ") || !strings.Contains(out, "read-only") {
-		t.Errorf("read-only file: %s", out)
-	}
-	owner(0o755, 0o644)
-	if out := write(); out != "written" {
-		t.Errorf("writable again: %s", out)
-	}
-	intact(t, file)
-	if n := len(feed(t, open(t, file))); n != 3 {
-		t.Errorf("%d events", n)
-	}
-}
-
 // Several processes, each with several stores, create one database at once.
 func TestCreateAtOnce(t *testing.T) {
-	for range 5 {
+	for range 3 {
 		file := newFile(t)
 		var wg sync.WaitGroup
 		for range 4 {

@@ -29,7 +29,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var jobs = map[string]func(args []string) error{}
+var jobs = map[string]func(args []string) error{
+	"write": func(args []string) error {
+		s, err := sqlite.Open(ctx, sqlite.Config{Path: args[0]})
+		if err != nil {
+			return err
+		}
+		if _, err := s.Append(ctx, one("s", driver.Any, records(1, "{}")...)); err != nil {
+			return err
+		}
+		return s.Close()
+	},
+}
 
 // process returns the command that does a job in another process.
 func process(t testing.TB, job string, args ...string) *exec.Cmd {

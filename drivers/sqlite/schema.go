@@ -356,6 +356,9 @@ func (s *Store) prepareAll(c *conn) error {
 	return c.do(func() error {
 		for st := range stmts {
 			if _, err := c.prepared(st); err != nil {
+				if primary(err) == codeError {
+					return fmt.Errorf("es: sqlite: the tables es_* are not those of schema version %d: %w", schemaVersion, err)
+				}
 				return fail(err)
 			}
 		}
