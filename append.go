@@ -134,7 +134,10 @@ func (s *Store) send(ctx context.Context, req driver.AppendRequest) ([]Appended,
 		} else {
 			out, err = s.drv.Append(ctx, req)
 		}
-		return len(out.Parts), err
+		if err != nil {
+			return 0, err
+		}
+		return op.Events, nil
 	})
 	if err != nil {
 		return nil, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {
@@ -201,10 +204,13 @@ func (s *Store) Delete(ctx context.Context, stream string, expected Expected, mo
 
 func (s *Store) delete(ctx context.Context, req driver.DeleteRequest) (Appended, error) {
 	var out Appended
-	err := s.call(ctx, Op{Name: "delete", Stream: req.Stream, Streams: 1, Events: 1}, func(ctx context.Context) (int, error) {
+	op := Op{Name: "delete", Stream: req.Stream, Streams: 1, Events: 1, Bytes: driver.Size(&req.Record)}
+	err := s.call(ctx, op, func(ctx context.Context) (int, error) {
 		var err error
-		out, err = s.drv.Delete(ctx, req)
-		return 1, err
+		if out, err = s.drv.Delete(ctx, req); err != nil {
+			return 0, err
+		}
+		return 1, nil
 	})
 	if err != nil {
 		return Appended{}, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {

@@ -68,7 +68,7 @@ func (s *Store) list(ctx context.Context, opts []ListOption, yield func(StreamIn
 		err := s.call(ctx, Op{Name: "list"}, func(ctx context.Context) (int, error) {
 			var err error
 			page, err = s.drv.ListStreams(ctx, q)
-			return len(page.Streams), err
+			return 0, err
 		})
 		if err != nil {
 			return err
