@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/go-es/es/driver"
 )
@@ -12,8 +13,11 @@ import (
 type client struct {
 	t   *test
 	s   driver.Store
+	dsn string
 	n   int // its number in the trace
 	log *feedLog
+
+	closed atomic.Bool // Close was called
 
 	// faulty says that calls may fail in ways that no sentence foresees.
 	faulty bool
@@ -170,6 +174,7 @@ func (c *client) DeleteSnapshot(ctx context.Context, stream, kind string) error 
 // Close closes the store; the check asks for that in the middle.
 func (c *client) Close() error {
 	err := c.s.Close()
+	c.closed.Store(true)
 	c.t.trace.add(traced{c.n, "Close", nil, nil, err})
 	return err
 }

@@ -21,7 +21,9 @@ type check struct {
 
 // checks are all, in the order of the specification.
 var checks = slices.Concat(
-	recordChecks,
+	recordChecks, nameChecks, versionChecks, appendChecks, againChecks, unknownChecks, streamChecks, feedChecks, stormChecks,
+	deleteChecks, listChecks, checkpointChecks, snapshotChecks, groupChecks, wakeChecks, errorChecks, lifetimeChecks,
+	openingChecks, processChecks, capsChecks, modelChecks,
 )
 
 // Run checks the store that cfg describes, each check as a subtest with data of
@@ -32,6 +34,7 @@ func Run(t *testing.T, cfg Config) {
 		t.Fatal("conformance: Config needs Open and DSN")
 	}
 	cfg = cfg.withDefaults()
+	workIfAsked(t, &cfg)
 	for name := range cfg.Known {
 		if !slices.ContainsFunc(checks, func(c check) bool { return c.name == name }) {
 			t.Errorf("conformance: Config.Known: there is no check %q", name)

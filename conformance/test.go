@@ -63,13 +63,17 @@ func (t *test) adopt(dsn string, s driver.Store) *client {
 	if t.cfg.Private {
 		dsn = fmt.Sprint(dsn, "#", len(t.clients))
 	}
-	if t.logs[dsn] == nil {
+	anew := t.cfg.Volatile // then nothing is left of what other clients did
+	for _, c := range t.clients {
+		anew = anew && (c.dsn != dsn || c.closed.Load())
+	}
+	if t.logs[dsn] == nil || anew {
 		if t.logs == nil {
 			t.logs = map[string]*feedLog{}
 		}
 		t.logs[dsn] = newFeedLog()
 	}
-	c := &client{t: t, s: s, n: len(t.clients) + 1, log: t.logs[dsn]}
+	c := &client{t: t, s: s, dsn: dsn, n: len(t.clients) + 1, log: t.logs[dsn]}
 	t.clients = append(t.clients, c)
 	return c
 }

@@ -13,7 +13,7 @@ import (
 type trace struct {
 	mu    sync.Mutex
 	n     int
-	calls [24]traced
+	calls [16]traced
 }
 
 type traced struct {
@@ -94,6 +94,24 @@ func brief(v any) string {
 		return s
 	case driver.FeedPage:
 		return fmt.Sprintf("%s, next %d, end %t", briefRecords(v.Records), v.Next, v.End)
+	case []driver.AppendRequest:
+		members := make([]string, min(len(v), 6))
+		for i := range members {
+			members[i] = brief(v[i])
+		}
+		return fmt.Sprintf("%d: %s", len(v), strings.Join(members, " | "))
+	case []driver.Outcome:
+		members := make([]string, min(len(v), 6))
+		for i := range members {
+			if members[i] = brief(v[i].Result); v[i].Err != nil {
+				members[i] = "error " + v[i].Err.Error()
+			}
+		}
+		return fmt.Sprintf("%d: %s", len(v), strings.Join(members, " | "))
+	case driver.Checkpoint:
+		return fmt.Sprintf("%.40q at %d, seen %v at %d, revision %v", v.Name, v.Position, short(v.SeenID), v.SeenAt, short(v.Revision))
+	case driver.Snapshot:
+		return fmt.Sprintf("%.40q, kind %.40q, version %d, %d bytes", v.Stream, v.Kind, v.Version, len(v.Data))
 	case driver.ListQuery:
 		return fmt.Sprintf("prefix %.40q, after %.40q, limit %d", v.Prefix, v.After, v.Limit)
 	case driver.ListPage:

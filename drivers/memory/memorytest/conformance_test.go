@@ -1,6 +1,7 @@
 package memorytest
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -10,14 +11,44 @@ import (
 	"github.com/go-es/es/drivers/memory"
 )
 
-func TestConformance(t *testing.T) {
+func open(ctx context.Context, dsn string) (driver.Store, error) {
 	d, _ := driver.Lookup("memory")
+	return d.Open(ctx, dsn)
+}
+
+// name is the name of data that stays as long as the test runs, because a store
+// of it is open.
+func name(t conformance.TB) string {
+	dsn := driver.NewID(time.Now()).String()
+	s, err := open(t.Context(), dsn)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return dsn
+}
+
+func TestConformance(t *testing.T) {
 	conformance.Run(t, conformance.Config{
-		Open:      d.Open,
-		DSN:       func(conformance.TB) string { return driver.NewID(time.Now()).String() },
-		Beside:    func(conformance.TB, string) string { return driver.NewID(time.Now()).String() },
+		Open:      open,
+		DSN:       name,
+		Beside:    func(t conformance.TB, _ string) string { return name(t) },
 		Caps:      memory.New().Caps(),
-		Volatile:  true,
 		Malformed: []string{"a b", "memory://a", "a?limit=1", "é", strings.Repeat("n", 256)},
+	})
+}
+
+func TestConformanceOfNew(t *testing.T) {
+	conformance.Run(t, conformance.Config{
+		Open: func(ctx context.Context, _ string) (driver.Store, error) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return memory.New(), nil
+		},
+		DSN:      func(conformance.TB) string { return "" },
+		Caps:     memory.New().Caps(),
+		Private:  true,
+		Volatile: true,
 	})
 }
