@@ -196,6 +196,12 @@ func (d *Definition[A]) unused(what string) {
 	}
 }
 
+func (d *Definition[A]) use() {
+	if !d.used.Load() {
+		d.used.Store(true)
+	}
+}
+
 // Category returns the category.
 func (d *Definition[A]) Category() string { return d.category }
 
@@ -259,9 +265,7 @@ func (d *Definition[A]) checkID(id string) error {
 
 // make makes an aggregate without events.
 func (d *Definition[A]) make(store *es.Store, id string) (*A, *core) {
-	if !d.used.Load() {
-		d.used.Store(true)
-	}
+	d.use()
 	a := new(A)
 	c := &core{def: d, self: a, store: store, id: id, stream: d.Stream(id)}
 	r := any(a).(rooted).root()
@@ -298,7 +302,7 @@ func (d *Definition[A]) applyValue(a any, ev es.Event, rec *es.Record) error {
 		return noHandler(rec.Type)
 	}
 	if !h.raise(a.(*A), ev, rec) {
-		return wrongType(ev, rec.Type, h.takes)
+		return wrongType(rec.Type, h.takes)
 	}
 	return nil
 }

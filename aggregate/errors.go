@@ -60,8 +60,8 @@ func noHandler(typ string) error {
 	return fmt.Errorf("%w for events of type %q: give the definition one, or let it ignore the type", ErrNoHandler, typ)
 }
 
-func wrongType(ev es.Event, typ string, takes reflect.Type) error {
-	return invalid(fmt.Sprintf("event of type %q", typ), "is a %T, and its handler takes a %v", ev, takes)
+func wrongType(typ string, takes reflect.Type) error {
+	return invalid(fmt.Sprintf("event of type %q", typ), "is not the %v that its handler takes", takes)
 }
 
 // nothingSent are errors of an append after which it is certain that nothing was

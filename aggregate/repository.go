@@ -47,7 +47,7 @@ func (d *Definition[A]) attach(store *es.Store) error {
 	if store == nil {
 		return invalid("store", "is nil")
 	}
-	d.used.Store(true)
+	d.use()
 	if other, _ := store.Attach(category(d.category), d); other != any(d) {
 		return invalid("category", "%q has two definitions on this store", d.category)
 	}
