@@ -1,6 +1,7 @@
 package es
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,14 +59,17 @@ func (s *Store) AppendAll(ctx context.Context, parts ...Part) ([]Appended, error
 
 func (s *Store) request(ctx context.Context, parts []Part) (driver.AppendRequest, error) {
 	req := driver.AppendRequest{Parts: make([]driver.Part, len(parts))}
+	meta, err := encodeMetadata(contextMetadata(ctx))
+	if err != nil {
+		return req, err
+	}
 	for i, p := range parts {
 		if err := driver.CheckName("stream", p.Stream); err != nil {
 			return req, err
 		}
 		records := make([]driver.Record, len(p.Events))
 		for j, ev := range p.Events {
-			var err error
-			if records[j], err = s.record(ctx, p.Stream, ev); err != nil {
+			if records[j], err = s.record(ctx, p.Stream, ev, meta); err != nil {
 				return req, fmt.Errorf("es: event %d for stream %q: %w", j, p.Stream, bare{err})
 			}
 		}
@@ -74,13 +78,18 @@ func (s *Store) request(ctx context.Context, parts []Part) (driver.AppendRequest
 	return req, driver.Check(s.caps, req)
 }
 
-// record makes the record of an event.
-func (s *Store) record(ctx context.Context, stream string, ev Event) (driver.Record, error) {
+// record makes the record of an event; meta is the metadata of the context.
+func (s *Store) record(ctx context.Context, stream string, ev Event, meta []byte) (driver.Record, error) {
 	u, err := s.complete(ev)
 	if err != nil {
 		return driver.Record{}, err
 	}
-	return s.encode(ctx, stream, &u, merge(contextMetadata(ctx), u.Metadata))
+	if len(u.Metadata) > 0 {
+		if meta, err = encodeMetadata(merge(contextMetadata(ctx), u.Metadata)); err != nil {
+			return driver.Record{}, err
+		}
+	}
+	return s.encode(ctx, stream, &u, meta)
 }
 
 // complete takes an event apart and gives it what it lacks.
@@ -112,6 +121,9 @@ func (s *Store) Freeze(ev Event) (Envelope, error) {
 	if raw.Data, raw.Encoding, err = s.marshal(&u); err != nil {
 		return Envelope{}, err
 	}
+	if u.raw != nil {
+		raw.Data = bytes.Clone(raw.Data)
+	}
 	u.Event = raw
 	u.Metadata, u.Tags = maps.Clone(u.Metadata), slices.Clone(u.Tags)
 	return u.Envelope, nil
@@ -140,8 +152,12 @@ func (s *Store) send(ctx context.Context, req driver.AppendRequest) ([]Appended,
 		return op.Events, nil
 	})
 	if err != nil {
+		if !errors.Is(err, ErrUnknownOutcome) {
+			return nil, err
+		}
+		sent := owned(req)
 		return nil, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {
-			again := driver.AppendRequest{Parts: slices.Clone(req.Parts)}
+			again := driver.AppendRequest{Parts: slices.Clone(sent.Parts)}
 			for i := range again.Parts {
 				if e, ok := base(again.Parts[i].Stream); ok {
 					again.Parts[i].Expected = e
@@ -152,6 +168,21 @@ func (s *Store) send(ctx context.Context, req driver.AppendRequest) ([]Appended,
 	}
 	s.hub.wake()
 	return out.Parts, nil
+}
+
+// owned returns a copy that shares nothing with the caller's events: it may be
+// sent when they have changed.
+func owned(req driver.AppendRequest) driver.AppendRequest {
+	req.Parts = slices.Clone(req.Parts)
+	for i := range req.Parts {
+		records := slices.Clone(req.Parts[i].Records)
+		for j := range records {
+			records[j].Data = bytes.Clone(records[j].Data)
+			records[j].Tags = slices.Clone(records[j].Tags)
+		}
+		req.Parts[i].Records = records
+	}
+	return req
 }
 
 // unknown gives an error of unknown outcome its Resend; other errors stay.
@@ -191,7 +222,11 @@ func (s *Store) Delete(ctx context.Context, stream string, expected Expected, mo
 	}
 	u := unwrapped{name: TypeDeleted, raw: &Raw{TypeDeleted, "json", []byte("{}")}}
 	u.ID, u.Time = s.ids(), s.Now()
-	rec, err := s.encode(ctx, stream, &u, contextMetadata(ctx))
+	meta, err := encodeMetadata(contextMetadata(ctx))
+	if err != nil {
+		return Appended{}, err
+	}
+	rec, err := s.encode(ctx, stream, &u, meta)
 	if err != nil {
 		return Appended{}, err
 	}

@@ -45,21 +45,11 @@ func (c *coder) codecFor(name string) (Codec, error) {
 
 // encode makes the record of an event. Its id, time and metadata are chosen
 // already; tags and the rest come from u.
-func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta map[string]string) (driver.Record, error) {
-	rec := driver.Record{ID: u.ID, Type: u.name, Tags: u.Tags, Time: u.Time}
+func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta []byte) (driver.Record, error) {
+	rec := driver.Record{ID: u.ID, Type: u.name, Tags: u.Tags, Metadata: meta, Time: u.Time}
 	var err error
 	if rec.Data, rec.Encoding, err = c.marshal(u); err != nil {
 		return rec, err
-	}
-	if len(meta) > 0 {
-		if err := checkMetadata(meta); err != nil {
-			return rec, err
-		}
-		b, err := json.Marshal(meta)
-		if err != nil {
-			return rec, fmt.Errorf("es: metadata: %w", err)
-		}
-		rec.Metadata = b
 	}
 	if rec.Data, rec.Encoding, err = c.compress(rec.Data, rec.Encoding); err != nil {
 		return rec, err
@@ -154,14 +144,17 @@ func decompress(how Compression, data []byte) (plain []byte, err error) {
 	return how.Decompress(data, maxDecompressed)
 }
 
-// checkMetadata refuses what JSON would change silently.
-func checkMetadata(meta map[string]string) error {
+// encodeMetadata refuses what JSON would change silently.
+func encodeMetadata(meta map[string]string) ([]byte, error) {
+	if len(meta) == 0 {
+		return nil, nil
+	}
 	for k, v := range meta {
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			return &InvalidError{What: fmt.Sprintf("metadata %.40q", k), Reason: "is not valid UTF-8"}
+			return nil, &InvalidError{What: fmt.Sprintf("metadata %.40q", k), Reason: "is not valid UTF-8"}
 		}
 	}
-	return nil
+	return json.Marshal(meta)
 }
 
 // metadata decodes a record's metadata.

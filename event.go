@@ -1,7 +1,6 @@
 package es
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
@@ -262,7 +261,6 @@ func (u *unwrapped) takeRaw(raw Raw) error {
 	if err := checkPartName("codec", raw.Encoding); err != nil {
 		return fmt.Errorf("es: the encoding of a Raw event: %w", bare{err})
 	}
-	raw.Data = bytes.Clone(raw.Data) // Resend may send it when the caller has changed it
 	u.name, u.raw = raw.Type, &raw
 	return checkTypeName(raw.Type)
 }

@@ -2,6 +2,7 @@ package es_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-es/es"
+	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/memory"
 )
 
@@ -332,6 +334,31 @@ func TestRawBelongsToTheCaller(t *testing.T) {
 	}
 }
 
+// What a caller does with the bytes and tags of its events after an append of
+// unknown outcome changes nothing of what Resend sends.
+func TestResendSendsWhatWasAppended(t *testing.T) {
+	f := overMemory()
+	f.onAppend = func(context.Context, driver.AppendRequest) (driver.AppendResult, error) {
+		return driver.AppendResult{}, &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: "s"}}, Err: errBroken}
+	}
+	s := over(t, f)
+	raw := es.Raw{Type: "noted", Encoding: "json", Data: []byte(`"x"`)}
+	tags := []string{"a"}
+	_, err := s.Append(t.Context(), "s", es.NoStream, es.Envelope{Event: raw, Tags: tags})
+	var unknown *es.UnknownOutcomeError
+	if !errors.As(err, &unknown) {
+		t.Fatal(err)
+	}
+	raw.Data[1], tags[0] = 'y', "b"
+	f.onAppend = nil
+	if _, err := unknown.Resend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := onDisk(t, f)[0]; string(r.Data) != `"x"` || r.Tags[0] != "a" {
+		t.Errorf("%s, %q", r.Data, r.Tags)
+	}
+}
+
 // Types with a wrong method.
 type (
 	nameless  struct{}
@@ -426,7 +453,7 @@ func TestEventsRefused(t *testing.T) {
 	}
 	f := overMemory()
 	_, err := over(t, f).Append(es.WithMetadata(t.Context(), meta), "s", es.Any, ann)
-	if err == nil || err.Error() != `es: event 0 for stream "s": metadata "bad": is not valid UTF-8` || f.calls() != 0 {
+	if err == nil || err.Error() != `es: metadata "bad": is not valid UTF-8` || f.calls() != 0 {
 		t.Errorf("metadata of the context: %v, %d calls", err, f.calls())
 	}
 	_, err = over(t, f).Append(t.Context(), "s", es.Any, es.Envelope{Event: ann, Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
