@@ -165,26 +165,35 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 	if s.caps.FilterFeed {
 		q.Filter, here = set.filter, false
 	}
+	left := set.limit
+	q.Limit = set.page
+	if !here {
+		q.Limit = pageSize(set.page, left)
+	}
 	caught := false
-	for left := set.limit; ; {
-		q.Limit = set.page
-		if !here {
-			q.Limit = pageSize(set.page, left)
+	var following *ahead[driver.FeedPage]
+	defer func() { following.stop() }()
+	var news <-chan struct{} // watched since before the page was read
+	for {
+		var page driver.FeedPage
+		var err error
+		if following != nil {
+			page, err = following.wait()
+			following = nil
+		} else {
+			news = w.watch(live)
+			page, err = s.feedPage(ctx, q)
 		}
-		news := w.watch(live)
-		page, err := s.feedPage(ctx, q)
 		if err != nil {
 			return err
 		}
-		if page.Next < q.After {
-			return fmt.Errorf("%w: the feed went back from position %d to %d", ErrCorrupt, q.After, page.Next)
-		}
-		if n := len(page.Records); n > 0 && (page.Records[0].Position <= q.After || page.Records[n-1].Position > page.Next) {
-			return fmt.Errorf("%w: the feed after position %d and up to %d gave the positions %d to %d", ErrCorrupt, q.After, page.Next, page.Records[0].Position, page.Records[n-1].Position)
+		if err := sane(&page, q.After); err != nil {
+			return err
 		}
 		moved := page.Next > q.After
 		q.After = page.Next
-		if n := len(page.Records); n > 0 {
+		n := len(page.Records)
+		if n > 0 {
 			q.Seen = driver.Seen{Position: page.Records[n-1].Position, ID: page.Records[n-1].ID}
 		}
 		next := Page{Next: page.Next, CaughtUp: page.End, seen: q.Seen}
@@ -202,7 +211,14 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 			return nil
 		}
 		if set.limit > 0 {
-			left -= len(records)
+			if left -= len(records); !here {
+				q.Limit = pageSize(set.page, left)
+			}
+		}
+		if moved && !page.End {
+			q := q
+			news = w.watch(live)
+			following = fetchAhead(ctx, s, func(ctx context.Context) (driver.FeedPage, error) { return s.feedPage(ctx, q) })
 		}
 		if len(records) > 0 || moved || page.End && !caught {
 			if !yield(records, next) {
@@ -215,7 +231,7 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 			return nil
 		case page.End:
 			err = w.rest(ctx, news, moved)
-		case !moved && len(page.Records) == 0:
+		case !moved:
 			err = w.heldBack(ctx)
 		default:
 			w.idle, w.held = 0, 0
@@ -224,6 +240,17 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 			return err
 		}
 	}
+}
+
+// sane refuses a page that the driver must not give.
+func sane(page *driver.FeedPage, after Position) error {
+	if page.Next < after {
+		return fmt.Errorf("%w: the feed went back from position %d to %d", ErrCorrupt, after, page.Next)
+	}
+	if n := len(page.Records); n > 0 && (page.Records[0].Position <= after || page.Records[n-1].Position > page.Next) {
+		return fmt.Errorf("%w: the feed after position %d and up to %d gave the positions %d to %d", ErrCorrupt, after, page.Next, page.Records[0].Position, page.Records[n-1].Position)
+	}
+	return nil
 }
 
 func matching(records []driver.Record, f driver.Filter) []driver.Record {

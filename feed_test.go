@@ -584,7 +584,7 @@ func TestLeaveAFeed(t *testing.T) {
 					break
 				}
 			}
-			if calls := f.calls("feed") - before; calls != 2 {
+			if calls := f.calls("feed") - before; calls < 2 || calls > 3 { // two, and one ahead
 				t.Errorf("%d pages were read", calls)
 			}
 		}

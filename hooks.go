@@ -6,8 +6,8 @@ import (
 )
 
 // Hooks are called by a store, for tracing and metrics. Any may be nil. They are
-// called concurrently, on the caller's goroutine, and delay the store by what
-// they take.
+// called concurrently, on the goroutine of the caller or of a read that is ahead
+// of it, and delay the store by what they take.
 type Hooks struct {
 	// Start is called before an operation begins; the operation goes on with the
 	// context that it returns.

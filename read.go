@@ -97,18 +97,32 @@ func (s *Store) read(ctx context.Context, stream string, opts []ReadOption, yiel
 		return set.err
 	}
 	q, left := set.query, set.limit
+	q.Limit = pageSize(set.page, left)
 	dec := s.decoder(ctx)
-	var head Version
-	for first := true; ; first = false {
-		q.Limit = pageSize(set.page, left)
-		page, err := s.streamPage(ctx, q)
-		if err != nil {
-			return err
+	page, err := s.streamPage(ctx, q)
+	if err != nil {
+		return err
+	}
+	head := page.Head
+	var next *ahead[driver.StreamPage]
+	defer func() { next.stop() }()
+	for {
+		n := len(page.Records)
+		more := !page.End && n > 0
+		if set.limit > 0 {
+			left -= n
+			more = more && left > 0
 		}
-		if first {
-			head = page.Head
-		} else if q.Deleted && (len(page.Records) == 0 || page.Records[0].Version != q.From) {
-			return &StreamError{Stream: stream, Err: ErrStreamDeleted} // purged since the page before
+		if more {
+			last := page.Records[n-1].Version
+			if q.From = last + 1; q.Backward {
+				q.From = last - 1
+			}
+			more = q.From >= 1 && q.From <= head
+		}
+		if more {
+			q.Limit = pageSize(set.page, left)
+			next = fetchAhead(ctx, s, func(ctx context.Context) (driver.StreamPage, error) { return s.streamPage(ctx, q) })
 		}
 		for i := range page.Records {
 			r := &page.Records[i]
@@ -119,26 +133,14 @@ func (s *Store) read(ctx context.Context, stream string, opts []ReadOption, yiel
 				return nil
 			}
 		}
-		n := len(page.Records)
-		if page.End || n == 0 {
+		if !more {
 			return nil
 		}
-		if set.limit > 0 {
-			if left -= n; left <= 0 {
-				return nil
-			}
+		if page, err = next.wait(); err != nil {
+			return err
 		}
-		last := page.Records[n-1].Version
-		if q.Backward {
-			if last <= 1 {
-				return nil
-			}
-			q.From = last - 1
-		} else {
-			if last >= head {
-				return nil
-			}
-			q.From = last + 1
+		if q.Deleted && (len(page.Records) == 0 || page.Records[0].Version != q.From) {
+			return &StreamError{Stream: stream, Err: ErrStreamDeleted} // purged since the page before
 		}
 	}
 }
