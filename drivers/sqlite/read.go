@@ -11,7 +11,7 @@ import (
 
 // The sizes of a page. A page ends where it gets one of them, whatever its limit.
 const (
-	pageRecords = 1000     // where the caller sets no limit
+	pageRecords = 256     // where the caller sets no limit
 	pageMax     = 10_000   // records
 	pageBytes   = 4 << 20  // of data and metadata
 	arenaBytes  = 64 << 10 // of which data and metadata are cut

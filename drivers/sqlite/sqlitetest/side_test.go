@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-es/es"
+	"github.com/go-es/es/aggregate"
 	"github.com/go-es/es/driver"
 )
 
@@ -20,25 +21,30 @@ import (
 // raw client, in turns within one run. Each prints nanoseconds of both and x-raw,
 // how many times as fast es is: 1 is as fast.
 
-// side runs raw and es in turns until the benchmark has enough. Both do n
-// operations a call, and get the number of the call.
+// side runs raw and es in turns of some milliseconds until the benchmark has
+// enough. Both do n operations a call, and get the number of the call.
 func side(b *testing.B, n int, raw, es func(call int)) {
 	b.Helper()
+	const turn = 20 * time.Millisecond
 	var took [2]time.Duration
-	calls := 0
+	var calls [2]int
 	for b.Loop() {
 		for i, f := range [2]func(int){raw, es} {
-			start := time.Now()
-			f(calls)
-			took[i] += time.Since(start)
+			for start := time.Now(); ; {
+				f(calls[i])
+				calls[i]++
+				if d := time.Since(start); d >= turn {
+					took[i] += d
+					break
+				}
+			}
 		}
-		calls++
 	}
-	ops := float64(calls * n)
+	perOp := func(i int) float64 { return float64(took[i]) / float64(calls[i]*n) }
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(took[0])/ops, "raw-ns/op")
-	b.ReportMetric(float64(took[1])/ops, "es-ns/op")
-	b.ReportMetric(float64(took[0])/float64(took[1]), "x-raw")
+	b.ReportMetric(perOp(0), "raw-ns/op")
+	b.ReportMetric(perOp(1), "es-ns/op")
+	b.ReportMetric(perOp(0)/perOp(1), "x-raw")
 }
 
 // deposited is an event of 190 bytes of JSON.
@@ -175,7 +181,52 @@ func BenchmarkES(b *testing.B) {
 			check(b, n, streams*each, sum/streams)
 		})
 	})
+	load := func(b *testing.B) {
+		repo := accounts.Repository(s)
+		side(b, 1, func(i int) {
+			sum, n := r.sumStream(b, fmt.Sprintf("account-%06d", i%streams))
+			check(b, n, each, sum)
+		}, func(i int) {
+			a, err := repo.Load(b.Context(), fmt.Sprintf("%06d", i%streams))
+			must(b, err)
+			check(b, a.n, each, a.balance)
+		})
+	}
+	b.Run("load/1000", load)
+	b.Run("load/1000-with-snapshot", func(b *testing.B) {
+		repo := accounts.Repository(s, aggregate.SnapshotEvery(1))
+		for i := range streams { // an event of 0 takes the snapshot
+			_, err := repo.Update(b.Context(), fmt.Sprintf("%06d", i), func(a *account) error {
+				a.n-- // the event that takes the snapshot is not one of the thousand
+				return a.Raise(deposit(0))
+			})
+			must(b, err)
+		}
+		load(b)
+	})
 }
+
+// account is an aggregate of deposits.
+type account struct {
+	aggregate.Root
+	balance int64
+	n       int
+}
+
+type accountState struct {
+	Balance int64
+	N       int
+}
+
+var accounts = aggregate.Define("account",
+	aggregate.On(func(a *account, e deposited) {
+		a.balance += e.Amount
+		a.n++
+	}),
+	aggregate.Snapshot("v1",
+		func(a *account) accountState { return accountState{a.balance, a.n} },
+		func(a *account, s accountState) { a.balance, a.n = s.Balance, s.N }),
+)
 
 func check(b *testing.B, n, want int, sum int64) {
 	b.Helper()
