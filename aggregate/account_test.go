@@ -62,7 +62,12 @@ func deposit(n int64) func(*Account) error {
 // newStore returns a store over memory, and what can go wrong with it.
 func newStore(t testing.TB, opts ...es.Option) (*es.Store, *faulty) {
 	t.Helper()
-	f := &faulty{Store: memory.New()}
+	return newStoreWith(t, &faulty{}, opts...)
+}
+
+func newStoreWith(t testing.TB, f *faulty, opts ...es.Option) (*es.Store, *faulty) {
+	t.Helper()
+	f.Store = memory.New()
 	s, err := es.New(f, opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +89,7 @@ type faulty struct {
 	afterAppend  func(driver.AppendRequest) error // the append was made
 	caps         *driver.Caps
 	beforeSave   func(driver.Snapshot) error
+	loseDeletes  int
 }
 
 func (f *faulty) Caps() driver.Caps {
@@ -134,6 +140,15 @@ func (f *faulty) ReadStream(ctx context.Context, q driver.StreamQuery) (driver.S
 	f.reads++
 	f.read += len(page.Records)
 	return page, err
+}
+
+func (f *faulty) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
+	out, err := f.Store.Delete(ctx, req)
+	if f.loseDeletes--; err == nil && f.loseDeletes >= 0 {
+		v := out.First - 1
+		return driver.Appended{}, &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: req.Stream, Base: v}}, Err: errors.New("connection lost")}
+	}
+	return out, err
 }
 
 func (f *faulty) SaveSnapshot(ctx context.Context, s driver.Snapshot) error {
