@@ -315,7 +315,7 @@ func TestEndedContext(t *testing.T) {
 }
 
 func TestCloseWhileAllRuns(t *testing.T) {
-	for range 8 {
+	for range 4 {
 		s, err := es.New(memory.New())
 		if err != nil {
 			t.Fatal(err)

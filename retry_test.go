@@ -172,7 +172,7 @@ func TestRetryFor(t *testing.T) {
 		{[]es.Option{es.RetryFor(0)}, 0},
 		{[]es.Option{es.RetryFor(time.Microsecond)}, 0},
 		{[]es.Option{es.RetryFor(time.Second)}, time.Second},
-		{[]es.Option{es.RetryFor(time.Hour)}, time.Hour},
+		{[]es.Option{es.RetryFor(5 * time.Minute)}, 5 * time.Minute},
 		{nil, 30 * time.Second},
 	} {
 		for _, op := range operations {

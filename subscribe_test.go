@@ -146,6 +146,32 @@ func TestWakeBeforeTheRest(t *testing.T) {
 	})
 }
 
+// So must an append in the loop's body, whatever page the store has read by then.
+func TestWakeFromTheLoopsBody(t *testing.T) {
+	for _, page := range []int{1, 2, 3, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			s := over(t, overMemory(), es.PollEvery(time.Hour))
+			put(t, s, "s", ticks(1, 6)...)
+			start, n := time.Now(), 0
+			for r, err := range s.Subscribe(t.Context(), es.PageSize(page), es.Limit(12)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait() // for all that goes on beside the loop
+				if n++; int(r.Position) != n {
+					t.Errorf("position %d is event %d", r.Position, n)
+				}
+				if n == 1 || n == 5 {
+					put(t, s, "s", tick{}, tick{}, tick{})
+				}
+			}
+			if d := time.Since(start); n != 12 || d != 0 {
+				t.Errorf("pages of %d: %d events after %v", page, n, d)
+			}
+		})
+	}
+}
+
 // others appends to the data of a store as another process does.
 func others(t *testing.T, f *fake, n int) {
 	t.Helper()
