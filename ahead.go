@@ -12,6 +12,7 @@ type ahead[P any] struct {
 	done   chan struct{} // closed when page and err are set; nil: fetch when it is waited for
 	page   P
 	err    error
+	panics any // what the fetching panicked with
 }
 
 // fetchAhead begins to fetch a page. In a transaction of the caller's that waits
@@ -23,13 +24,15 @@ func fetchAhead[P any](ctx context.Context, s *Store, fetch func(context.Context
 		a.done = make(chan struct{})
 		go func() {
 			defer close(a.done)
+			defer func() { a.panics = recover() }()
 			a.page, a.err = fetch(a.ctx)
 		}()
 	}
 	return a
 }
 
-// wait returns the page, unless the caller's context has ended meanwhile.
+// wait returns the page, unless the caller's context has ended meanwhile. It
+// panics as the fetching did.
 func (a *ahead[P]) wait() (P, error) {
 	if a.done == nil {
 		a.page, a.err = a.fetch(a.ctx)
@@ -37,6 +40,9 @@ func (a *ahead[P]) wait() (P, error) {
 		<-a.done
 	}
 	a.cancel()
+	if a.panics != nil {
+		panic(a.panics)
+	}
 	if err := a.outer.Err(); err != nil && a.err == nil {
 		a.err = err
 	}

@@ -3,6 +3,7 @@ package es_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"math"
 	"slices"
 	"testing"
@@ -312,6 +313,52 @@ func TestPanicInTheBodyOfARead(t *testing.T) {
 	put(t, s, "s", tick{4})
 	if got := all(t, s.Read(t.Context(), "s")); len(got) != 4 {
 		t.Errorf("%v", got)
+	}
+}
+
+// A driver that panics takes the reader with it and not the process, whichever
+// page it is, and nobody who left before.
+func TestDriverThatPanicsInARead(t *testing.T) {
+	f := overMemory()
+	s := over(t, f)
+	put(t, s, "s", ticks(1, 10)...)
+	reads := 0
+	f.onStream = func(ctx context.Context, q driver.StreamQuery) (driver.StreamPage, error) {
+		if reads++; reads == 2 {
+			panic("read")
+		}
+		return f.Store.ReadStream(ctx, q)
+	}
+	f.onFeed = func(ctx context.Context, q driver.FeedQuery) (driver.FeedPage, error) {
+		if reads++; reads == 2 {
+			panic("feed")
+		}
+		return f.Store.ReadAll(ctx, q)
+	}
+	for want, seq := range map[string]iter.Seq2[es.Record, error]{"read": s.Read(t.Context(), "s", es.PageSize(3)), "feed": s.Subscribe(t.Context(), es.PageSize(3))} {
+		n := 0
+		reads = 0
+		if p := caught(func() {
+			for _, err := range seq {
+				if err != nil {
+					t.Error(err)
+				}
+				n++
+			}
+		}); p != want || n != 3 {
+			t.Errorf("%s: panic %v after %d events", want, p, n)
+		}
+		reads = 0
+		if p := caught(func() {
+			for range seq {
+				break
+			}
+		}); p != nil {
+			t.Errorf("%s: panic %v in a loop that was left", want, p)
+		}
+	}
+	if got := all(t, s.Read(t.Context(), "s", es.PageSize(3))); len(got) != 10 {
+		t.Errorf("%d events", len(got))
 	}
 }
 
