@@ -3,6 +3,7 @@ package es_test
 import (
 	"bytes"
 	"compress/flate"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -160,6 +161,41 @@ func TestReplacedCompression(t *testing.T) {
 	}
 }
 
+// shrinking makes of anything as many bytes as it says.
+type shrinking int
+
+func (shrinking) Name() string                           { return "shrinking" }
+func (n shrinking) Compress([]byte) ([]byte, error)      { return make([]byte, n), nil }
+func (shrinking) Decompress([]byte, int) ([]byte, error) { return nil, errBroken }
+
+// Data stays as it is where compressing saves less than an eighth, and where it
+// is larger than what a reader would decompress.
+func TestWhenCompressionPays(t *testing.T) {
+	for _, row := range []struct {
+		size, compressed int
+		encoding         string
+	}{
+		{127, 1, "json"},
+		{128, 1, "json+shrinking"},
+		{800, 700, "json+shrinking"},
+		{800, 701, "json"},
+		{1 << 28, 1, "json+shrinking"},
+		{1<<28 + 1, 1, "json"},
+	} {
+		f := overMemory()
+		f.caps = func(driver.Caps) driver.Caps { return driver.Caps{} }
+		var got driver.Record
+		f.onAppend = func(_ context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+			got = req.Parts[0].Records[0]
+			return driver.AppendResult{Parts: make([]driver.Appended, 1)}, nil
+		}
+		put(t, over(t, f, es.Compress(shrinking(row.compressed))), "s", es.Raw{Type: "t", Encoding: "json", Data: make([]byte, row.size)})
+		if got.Encoding != row.encoding || len(got.Data) != row.compressed && len(got.Data) != row.size {
+			t.Errorf("%d bytes, %d compressed: %s, %d", row.size, row.compressed, got.Encoding, len(got.Data))
+		}
+	}
+}
+
 func TestCompressionThatFails(t *testing.T) {
 	f := overMemory()
 	_, err := over(t, f, es.Compress(brokenCompression{})).Append(t.Context(), "s", es.Any, noted(strings.Repeat("x", 1000)))
@@ -211,6 +247,7 @@ func TestBadCompressedData(t *testing.T) {
 	drv := edited{Store: memory.New(), record: func(r *driver.Record) { r.Encoding, r.Data = "json+zstd", data }}
 	s := over(t, drv)
 	put(t, s, "s", pinged{})
+	var said string // the last error
 	check := func(name string, bad []byte, most uint64) {
 		t.Helper()
 		data = bad
@@ -221,6 +258,7 @@ func TestBadCompressedData(t *testing.T) {
 		raw, err := r.Raw()
 		took := time.Since(start)
 		runtime.ReadMemStats(&after)
+		said = fmt.Sprint(err)
 		var d *es.DecodeError
 		if !errors.As(err, &d) || !errors.Is(err, es.ErrCorrupt) || !strings.Contains(err.Error(), "the compressed data cannot be read: ") {
 			t.Errorf("%s: %d bytes, %v", name, len(raw.Data), err)
@@ -254,6 +292,9 @@ func TestBadCompressedData(t *testing.T) {
 	// A frame that says no size, of 1 GiB.
 	unsized := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58}, zeros(8192, true)...)
 	check("becomes 1 GiB and does not say so", unsized, little)
+	if !strings.HasSuffix(said, "it does not say its size") {
+		t.Error(said)
+	}
 	check("claims 1 GiB, and has it", zstdFrame(1<<30, zeros(8192, true)...), little)
 	check("1 GiB behind something small", append(bytes.Clone(whole), unsized...), little)
 	check("1 GiB behind nothing", append(zstdFrame(0, 1, 0, 0), zstdFrame(1<<30, zeros(8192, true)...)...), little)

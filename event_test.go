@@ -359,6 +359,20 @@ func TestResendSendsWhatWasAppended(t *testing.T) {
 	}
 }
 
+func TestFreezeKeepsRaw(t *testing.T) {
+	s := over(t, memory.New())
+	raw := es.Raw{Type: "noted", Encoding: "json", Data: []byte(`"x"`)}
+	env, err := s.Freeze(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Data[1] = 'y'
+	put(t, s, "s", env)
+	if r := onDisk(t, s.Driver())[0]; string(r.Data) != `"x"` {
+		t.Errorf("%s", r.Data)
+	}
+}
+
 // Types with a wrong method.
 type (
 	nameless  struct{}

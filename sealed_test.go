@@ -2,6 +2,7 @@ package es_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -278,8 +279,13 @@ func TestTampered(t *testing.T) {
 	}
 
 	// With keys by subject, another subject is one without a key: nothing opens.
-	subjects := bySubject{"ann": ring}
-	s = over(t, drv, es.Encrypt(subjects, nil))
+	// What can be no subject is never asked for.
+	s = over(t, drv, es.Encrypt(keyFunc(func(ctx context.Context, subject string, create bool) (es.AEAD, error) {
+		if err := driver.CheckName("subject", subject); err != nil || create {
+			t.Errorf("the keys are asked for %q, create %v", subject, create)
+		}
+		return bySubject{"ann": ring}.Key(ctx, subject, create)
+	}), nil))
 	for what, bad := range changes(data) {
 		drv.record = func(r *driver.Record) { r.Data = bad }
 		if _, err, _, _, _, _ := opens(t, s); !errors.Is(err, es.ErrCorrupt) && !errors.Is(err, es.ErrNoKey) {
