@@ -13,6 +13,9 @@ if is_checkout; then
 	printf '\n== the history of this repository\n'
 	"$dir/githistory" -repo "$root" -store "sqlite:$dir/own.db"
 fi
-log=examples/githistory/testdata/eventsourcing-history.log.gz
-printf '\n== a recorded history: %s\n' "$log"
-"$dir/githistory" -log "$root/$log" -store "sqlite:$dir/recorded.db"
+data=$root/examples/githistory/testdata
+recorded=(-log "$data/eventsourcing-history.log.gz" -store "sqlite:$dir/recorded.db" -encrypt "$dir/keys")
+printf '\n== a recorded history, encrypted\n'
+"$dir/githistory" "${recorded[@]}" -tree "$data/eventsourcing-tree.txt.gz"
+printf '\n== the same at its 800th commit\n'
+"$dir/githistory" "${recorded[@]}" -tree "$data/eventsourcing-tree-at-commit-800.txt.gz" -at 800 -top 0
