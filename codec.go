@@ -1,9 +1,6 @@
 package es
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "fmt"
 
 // Codec turns the values of events into bytes and back. It is used concurrently.
 type Codec interface {
@@ -15,16 +12,6 @@ type Codec interface {
 	// Unmarshal decodes into the value that v points to. It must not keep data.
 	Unmarshal(data []byte, v any) error
 }
-
-// JSON is the codec that a store has by default: encoding/json. Types choose
-// their own form with MarshalJSON or MarshalText.
-var JSON Codec = jsonCodec{}
-
-type jsonCodec struct{}
-
-func (jsonCodec) Name() string                       { return "json" }
-func (jsonCodec) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
-func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
 const maxPartName = 24 // of a codec or a compression, so that all fit into an encoding
 

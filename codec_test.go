@@ -1,8 +1,11 @@
 package es_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -150,5 +153,62 @@ func TestCorruptData(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// JSON refuses what encoding/json would silently change, wherever it stands, and
+// nothing that has a form of its own or only looks alike.
+func TestJSONChangesNoString(t *testing.T) {
+	type inner struct{ S string }
+	type part struct{ T string }
+	type outer struct {
+		S       string
+		P       *string
+		Any     any
+		List    []inner
+		Map     map[string]inner
+		Own     money
+		Hidden  string `json:"-"`
+		Bytes   []byte
+		private string
+		part
+	}
+	bad, ok := "a\xff", "\ufffd \\ufffd"
+	for name, v := range map[string]any{
+		"string":                bad,
+		"field":                 outer{S: bad},
+		"pointer":               &outer{P: &bad},
+		"interface":             outer{Any: []any{1, bad}},
+		"element":               outer{List: []inner{{ok}, {bad}}},
+		"value of a map":        outer{Map: map[string]inner{"k": {bad}}},
+		"key of a map":          map[string]int{bad: 1},
+		"array":                 [2]string{ok, bad},
+		"embedded":              outer{part: part{bad}},
+		"named type":            noted(bad),
+		"with one that is good": outer{S: ok, P: &bad},
+	} {
+		data, err := es.JSON.Marshal(v)
+		if err == nil || err.Error() != `the string "a\xff" is not valid UTF-8` || data != nil {
+			t.Errorf("%s: %s, %v", name, data, err)
+		}
+	}
+	for name, v := range map[string]any{
+		"nil":               nil,
+		"good":              outer{S: ok, P: &ok, Any: ok, List: []inner{{ok}}, Map: map[string]inner{ok: {ok}}},
+		"not encoded":       outer{S: ok, Hidden: bad, private: bad},
+		"bytes":             outer{S: ok, Bytes: []byte(bad)},
+		"a form of its own": outer{S: ok, Any: json.RawMessage(`"\ufffd"`)},
+		"text of its own":   []any{ok, netip.MustParseAddr("::1")},
+	} {
+		data, err := es.JSON.Marshal(v)
+		want, err2 := json.Marshal(v)
+		if err != nil || err2 != nil || !bytes.Equal(data, want) {
+			t.Errorf("%s: %s, %v, want %s, %v", name, data, err, want, err2)
+		}
+	}
+	f := overMemory()
+	_, err := over(t, f).Append(t.Context(), "s", es.Any, opened{Owner: bad})
+	if err == nil || err.Error() != `es: event 0 for stream "s": type "account.opened" cannot be encoded as json: the string "a\xff" is not valid UTF-8` || f.calls() != 0 {
+		t.Errorf("%v, %d calls", err, f.calls())
 	}
 }

@@ -105,6 +105,11 @@ func (c *coder) addCompression(compression Compression) error {
 // snapshots made of them; what is encrypted already can be read whatever the
 // rule says now. Names of streams and types, ids, times, tags and subjects stay
 // in plain text. A nil rule encrypts nothing new.
+//
+// Who can write to the database learns nothing, and cannot change what is
+// encrypted nor move it to another event. He can remove events, reorder those of
+// one stream, take their metadata away, or put in events in plain text: to see
+// that is not what encryption is for.
 func Encrypt(keys Keys, rule Rule) Option {
 	return func(s *settings) error {
 		if keys == nil {
