@@ -106,10 +106,9 @@ func (c *coder) addCompression(compression Compression) error {
 // rule says now. Names of streams and types, ids, times, tags and subjects stay
 // in plain text. A nil rule encrypts nothing new.
 //
-// Who can write to the database learns nothing, and cannot change what is
-// encrypted nor move it to another event. He can remove events, reorder those of
-// one stream, take their metadata away, or put in events in plain text: to see
-// that is not what encryption is for.
+// Whoever can write to the database learns nothing of what is encrypted, and
+// cannot change it or move it to another event unnoticed; but can remove events,
+// reorder those of one stream, take metadata away, or put in events in plain text.
 func Encrypt(keys Keys, rule Rule) Option {
 	return func(s *settings) error {
 		if keys == nil {
