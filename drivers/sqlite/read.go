@@ -11,10 +11,10 @@ import (
 
 // The sizes of a page. A page ends where it gets one of them, whatever its limit.
 const (
-	pageRecords = 256     // where the caller sets no limit
+	pageRecords = 256      // where the caller sets no limit
 	pageMax     = 10_000   // records
 	pageBytes   = 4 << 20  // of data and metadata
-	arenaBytes  = 64 << 10 // of which data and metadata are cut
+	arenaBytes  = 64 << 10 // of memory that data and metadata are cut from
 )
 
 // pageSize returns how many records a page of that limit may have.
@@ -185,13 +185,12 @@ func blob(v sqldriver.Value) ([]byte, bool) {
 
 // keep copies bytes of a row, which are the database's.
 func (p *reader) keep(b []byte) []byte {
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return nil
-	case len(b) > arenaBytes/4:
-		return append([]byte(nil), b...)
-	case len(b) > cap(p.arena)-len(p.arena):
-		p.arena = make([]byte, 0, arenaBytes)
+	}
+	if len(b) > cap(p.arena)-len(p.arena) {
+		left := cap(p.records) - len(p.records) + 1 // as large as this one, perhaps
+		p.arena = make([]byte, 0, max(len(b), min(len(b)*left, arenaBytes)))
 	}
 	from := len(p.arena)
 	p.arena = append(p.arena, b...)

@@ -5,6 +5,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-es/es/driver"
@@ -238,28 +239,24 @@ func (s *Store) prepareDatabase(ctx context.Context, c *conn) error {
 
 // schema returns the version of the tables, or 0 if there are none.
 func (s *Store) schema(c *conn) (int, error) {
-	n, err := c.run(s.names.Replace("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '{meta}'"))
-	if err != nil {
+	meta := s.names.Replace("{meta}")
+	quoted := s.names.Replace("'{" + strings.Join(tables[:], "}', '{") + "}'")
+	// One statement: another process may be creating them.
+	v, err := c.run("SELECT group_concat(name, ' ') FROM sqlite_schema WHERE name IN (" + quoted + ")")
+	if err != nil || v == nil {
 		return 0, err
 	}
-	if n == int64(0) {
-		var names []string
-		for _, t := range tables {
-			names = append(names, "'{"+t+"}'")
-		}
-		other, err := c.run(s.names.Replace("SELECT name FROM sqlite_schema WHERE name IN (" + strings.Join(names, ", ") + ")"))
-		if err == nil && other != nil {
-			err = fmt.Errorf("es: sqlite: the database has %v, which is not es's: %s is missing; choose a prefix", other, s.names.Replace("{meta}"))
-		}
-		return 0, err
+	there := strings.Fields(fmt.Sprint(v))
+	if !slices.Contains(there, meta) {
+		return 0, fmt.Errorf("es: sqlite: the database has %s, and no %s: it is not es's; choose a prefix", strings.Join(there, ", "), meta)
 	}
-	v, err := c.run(s.names.Replace("SELECT value FROM {meta} WHERE key = 'schema'"))
+	v, err = c.run("SELECT value FROM " + meta + " WHERE key = 'schema'")
 	if err != nil && primary(err) != codeError {
 		return 0, err
 	}
 	version, ok := v.(int64)
 	if !ok || version < 1 {
-		return 0, errors.Join(fmt.Errorf("es: sqlite: the table %s is not es's; choose a prefix", s.names.Replace("{meta}")), err)
+		return 0, errors.Join(fmt.Errorf("es: sqlite: the table %s is not es's; choose a prefix", meta), err)
 	}
 	return int(version), nil
 }
