@@ -276,6 +276,7 @@ func checkKilledPurge(t *test) {
 			if len(stream) != len("purged-")+36 {
 				continue // the line was cut by the kill
 			}
+			a.log.purging(stream) // it may have been purged whole
 			first := a.head(stream)
 			got := a.delete(stream, driver.Purge)
 			if got.Last != purgedEvents+1 || first != purgedEvents && first != got.Last {
