@@ -3,6 +3,7 @@ package aggregate_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -90,6 +91,7 @@ type faulty struct {
 	caps         *driver.Caps
 	beforeSave   func(driver.Snapshot) error
 	loseDeletes  int
+	dropVersion  driver.Version // is not read
 }
 
 func (f *faulty) Caps() driver.Caps {
@@ -139,6 +141,9 @@ func (f *faulty) ReadStream(ctx context.Context, q driver.StreamQuery) (driver.S
 	defer f.mu.Unlock()
 	f.reads++
 	f.read += len(page.Records)
+	if f.dropVersion > 0 {
+		page.Records = slices.DeleteFunc(page.Records, func(r driver.Record) bool { return r.Version == f.dropVersion })
+	}
 	return page, err
 }
 

@@ -251,6 +251,45 @@ func TestNoWriteSkew(t *testing.T) {
 	}
 }
 
+// What a function only looked at must be the same when its events are stored: else
+// it is called again.
+func TestChangedMeanwhile(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		before int // events of the account that is looked at
+	}{
+		{"changed", 1}, {"made", 0},
+	} {
+		store, _ := newStore(t)
+		accounts := Accounts.Repository(store)
+		if row.before > 0 {
+			fill(t, accounts, "other", row.before)
+		}
+		calls := 0
+		var seen []es.Version
+		res, err := aggregate.Atomically(t.Context(), store, func(tx *aggregate.Tx) error {
+			calls++
+			other, err := aggregate.Get(tx, Accounts, "other")
+			switch {
+			case err == nil:
+				seen = append(seen, other.Version())
+			case errors.Is(err, es.ErrStreamNotFound):
+				seen = append(seen, 0)
+			default:
+				return err
+			}
+			if calls == 1 {
+				fill(t, accounts, "other", 1)
+			}
+			a, err := aggregate.New(tx, Accounts, "mine")
+			return errors.Join(err, a.Deposit(1))
+		})
+		if err != nil || len(res) != 1 || calls != 2 || fmt.Sprint(seen) != fmt.Sprint([]int{row.before, row.before + 1}) {
+			t.Errorf("%s: %+v, %v, seen %v", row.name, res, err, seen)
+		}
+	}
+}
+
 // Money that is sent to and fro stays as much as it was.
 func TestTransfers(t *testing.T) {
 	const n, writers, each = 5, 6, 25

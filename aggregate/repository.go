@@ -206,7 +206,7 @@ func (r *Repository[A]) Save(ctx context.Context, a *A, options ...SaveOption) (
 	if c.tx != nil {
 		return Result{}, c.wrap("save", invalid("aggregate", "belongs to Atomically, which saves it"))
 	}
-	if c.err == nil && c.sent == 0 {
+	if c.err == nil {
 		err = call.check(c.stream, c.stored)
 	}
 	var res Result

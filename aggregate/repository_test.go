@@ -148,6 +148,17 @@ func TestUnknownTypeInAStream(t *testing.T) {
 	}
 }
 
+// A store that leaves out an event is found out.
+func TestGapInAStream(t *testing.T) {
+	store, f := newStore(t)
+	accounts := Accounts.Repository(store)
+	fill(t, accounts, "1", 3)
+	f.dropVersion = 2
+	if _, err := accounts.Load(t.Context(), "1"); !errors.Is(err, es.ErrCorrupt) || text(err) != `es: load account "1" at version 1: corrupt data: version 3 of the stream follows version 1` {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestManyWriters(t *testing.T) {
 	const writers, each = 12, 20
 	for _, name := range []string{"plain", "snapshots", "commands"} {

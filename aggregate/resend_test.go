@@ -16,6 +16,11 @@ var lost = map[string]func(driver.AppendRequest) error{
 	"unknown outcome":     unknown,
 	"a plain error":       func(driver.AppendRequest) error { return errors.New("connection lost") },
 	"the context's error": func(driver.AppendRequest) error { return context.DeadlineExceeded },
+	"unknown after a conflict": func(req driver.AppendRequest) error {
+		e := unknown(req).(*driver.UnknownOutcomeError)
+		e.Err = driver.ErrConflict // whatever it is that the driver met
+		return e
+	},
 }
 
 // The acknowledgement of a save is lost: saved again, nothing happens twice.
@@ -260,11 +265,11 @@ func TestCertainFailures(t *testing.T) {
 	if len(Accounts.Pending(a)) != 2 || f.appends != 0 {
 		t.Errorf("%d are pending, %d were appended", len(Accounts.Pending(a)), f.appends)
 	}
-	large, _ := newStore(t)
+	large, lf := newStore(t)
 	a.Deposit(3)
 	res, err := Accounts.Repository(large).Save(t.Context(), a) // it is not tied to one store
-	if err != nil || res.First != 1 || res.Last != 3 || len(records(t, large, "account-1")) != 3 {
-		t.Errorf("another store: %+v, %v", res, err)
+	if err != nil || res.First != 1 || res.Last != 3 || len(records(t, large, "account-1")) != 3 || lf.appends != 1 {
+		t.Errorf("another store: %+v, %v, %d appends", res, err, lf.appends)
 	}
 }
 

@@ -250,11 +250,13 @@ func (c *core) appended(n int) {
 // failed takes note that an append of the first n pending events failed.
 func (c *core) failed(ctx context.Context, n int, err error) {
 	switch {
+	case !certain(err):
+		if c.sent == 0 {
+			c.sent, c.sentCtx = n, context.WithoutCancel(ctx)
+		}
 	case errors.Is(err, es.ErrConflict), errors.Is(err, es.ErrStreamDeleted):
 		c.err = fmt.Errorf("es: it must be loaded again: %w", bare{err})
 		c.conflict = errors.Is(err, es.ErrConflict)
-	case !certain(err) && c.sent == 0:
-		c.sent, c.sentCtx = n, context.WithoutCancel(ctx)
 	}
 }
 

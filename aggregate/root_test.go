@@ -156,6 +156,22 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+func TestInit(t *testing.T) {
+	named := aggregate.On(func(o *Odd, e Named) { o.log = append(o.log, e.Names...) })
+	store, _ := newStore(t)
+	made := aggregate.Define("made", named).Init(func(o *Odd) { o.log = []string{o.ID()} })
+	must[aggregate.Result](t)(made.Repository(store).Create(t.Context(), "1", func(o *Odd) error { return o.Raise(Named{[]string{"a"}}) }))
+	o := must[*Odd](t)(made.Repository(store).Load(t.Context(), "1"))
+	if got := strings.Join(o.log, " "); got != "1 a" {
+		t.Errorf("got %s", got)
+	}
+	raises := aggregate.Define("raises", named).Init(func(o *Odd) { o.Raise(Named{}) })
+	_, err := raises.Repository(store).Update(t.Context(), "1", func(o *Odd) error { return nil }, aggregate.OrNew())
+	if !errors.Is(err, es.ErrInvalid) {
+		t.Errorf("Raise in Init: %v", err)
+	}
+}
+
 func TestErrorOfRaiseStays(t *testing.T) {
 	store, driver := newStore(t)
 	o := Odds.New("1")
