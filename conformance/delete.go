@@ -388,7 +388,7 @@ func checkDeleteRace(t *test) {
 				}
 				return
 			}
-			for range 500 {
+			for range 60 {
 				_, err := c.appendSurely(to(stream, driver.Any, records(t.batch(2))...))
 				if err != nil {
 					if !errors.Is(err, driver.ErrStreamDeleted) {

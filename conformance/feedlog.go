@@ -107,6 +107,12 @@ func (l *feedLog) missing(all []driver.Record) (place, driver.ID, bool) {
 			return p, id, true
 		}
 	}
+	for stream, v := range l.closed {
+		p := place{stream, v}
+		if _, ok := have[p]; !ok {
+			return p, driver.ID{}, true
+		}
+	}
 	return place{}, driver.ID{}, false
 }
 
@@ -140,13 +146,12 @@ func (c *client) whole(limit int) []driver.Record {
 		if t.caps.PositionOnAppend {
 			t.broken("F9", "the feed was read to its End at %d, and event %d of stream %.60q, id %v, which was acknowledged, was not there", after, p.version, p.stream, id)
 		}
-		var page driver.FeedPage
 		more := t.eventually(func() bool {
-			var err error
-			page, err = c.ReadAll(t.ctx, driver.FeedQuery{After: after, Limit: limit})
+			page, err := c.ReadAll(t.ctx, driver.FeedQuery{After: after, Limit: limit})
 			t.must(err)
+			moved := page.Next > after
 			all, after = append(all, page.Records...), page.Next
-			return len(page.Records) > 0
+			return moved
 		})
 		if !more {
 			t.broken("F5", "nothing new for %v at %d, and event %d of stream %.60q, id %v, was never returned", t.cfg.FeedBound, after, p.version, p.stream, id)
@@ -191,16 +196,16 @@ func (c *client) reachHead(after driver.Position) {
 	t.Helper()
 	head, err := c.Head(t.ctx)
 	t.must(err)
-	if !t.eventually(func() bool {
-		if after >= head {
-			return true
+	for after < head {
+		if !t.eventually(func() bool {
+			page, err := c.ReadAll(t.ctx, driver.FeedQuery{After: after})
+			t.must(err)
+			moved := page.Next > after
+			after = page.Next
+			return moved
+		}) {
+			t.broken("F13", "Head is %d, and ReadAll got no further than %d within %v", head, after, t.cfg.FeedBound)
 		}
-		page, err := c.ReadAll(t.ctx, driver.FeedQuery{After: after})
-		t.must(err)
-		after = page.Next
-		return after >= head
-	}) {
-		t.broken("F13", "Head is %d, and ReadAll got no further than %d within %v", head, after, t.cfg.FeedBound)
 	}
 }
 

@@ -233,7 +233,7 @@ func (c *client) writeUntilClosed(prefix string, closeAfter time.Duration) []att
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
-			for k := range 2000 {
+			for k := range 150 {
 				req := to(fmt.Sprint(prefix, (w+k)%3), driver.Any, records(t.batch(2))...)
 				if k%2 == 1 {
 					req = to(fmt.Sprint(prefix, w, "-", k), driver.NoStream, records(1)...)

@@ -173,7 +173,9 @@ func (f *follower) follow(s *storm) {
 		if end && over {
 			return
 		}
-		time.Sleep(f.pause + 200*time.Microsecond)
+		if !over {
+			time.Sleep(f.pause + 200*time.Microsecond)
+		}
 	}
 }
 
