@@ -336,3 +336,38 @@ func TestUncommittedReads(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A page of the file that was overwritten is corrupt data, and no other error.
+func TestOverwrittenPage(t *testing.T) {
+	file := newFile(t)
+	s := open(t, file)
+	for range 50 {
+		_, err := s.Append(ctx, one("s", driver.Any, records(10, strings.Repeat("x", 1000))...))
+		must(t, err)
+	}
+	must(t, s.Close())
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	must(t, err)
+	info, err := f.Stat()
+	must(t, err)
+	for page := info.Size() / 4096 / 2; page < info.Size()/4096; page++ {
+		_, err = f.WriteAt(bytes.Repeat([]byte{0xa5}, 4096), page*4096)
+		must(t, err)
+	}
+	must(t, f.Close())
+	s = open(t, file)
+	read := 0
+	for q := (driver.FeedQuery{}); ; {
+		page, err := s.ReadAll(ctx, q)
+		if err != nil {
+			if !errors.Is(err, driver.ErrCorrupt) {
+				t.Errorf("%v", err)
+			}
+			break
+		}
+		read += len(page.Records)
+		if q.After = page.Next; page.End {
+			t.Fatalf("%d events read, and no error", read)
+		}
+	}
+}

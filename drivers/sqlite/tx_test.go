@@ -102,6 +102,14 @@ func TestInTxRefuses(t *testing.T) {
 	}
 	must(t, tx.Rollback())
 
+	// Where the store does not promise that either, it is enough.
+	loose := open(t, file+"?sync=normal")
+	tx, err = pool(t, "file:"+file+"?_txlock=immediate&_synchronous=NORMAL").Begin()
+	must(t, err)
+	_, err = loose.InTx(tx).Append(ctx, one("other", driver.Any, records(1, "{}")...))
+	must(t, err)
+	must(t, tx.Rollback())
+
 	// A transaction that began to read before another wrote.
 	tx, err = pool(t, "file:"+file+"?_synchronous=FULL").Begin()
 	must(t, err)

@@ -117,10 +117,10 @@ func TestConformanceMemory(t *testing.T) {
 	})
 }
 
-// A pool of the driver without C.
+// A pool of the driver without C, with as few connections as there may be.
 func TestConformanceModernc(t *testing.T) {
 	conformance.Run(t, conformance.Config{
-		Open:    openPool("sqlite", "?_pragma=busy_timeout(100)", 0),
+		Open:    openPool("sqlite", "?_pragma=busy_timeout(100)", 2),
 		DSN:     file,
 		Caps:    caps,
 		Beside:  func(t conformance.TB, dsn string) string { return dsn + "?prefix=beside" },
@@ -135,15 +135,6 @@ func TestConformanceModerncMemory(t *testing.T) {
 		Caps:     caps,
 		Private:  true,
 		Volatile: true,
-	})
-}
-
-// A pool with as few connections as there may be.
-func TestConformancePool(t *testing.T) {
-	conformance.Run(t, conformance.Config{
-		Open: openPool("sqlite3", "?_busy_timeout=100", 2),
-		DSN:  file,
-		Caps: caps,
 	})
 }
 
