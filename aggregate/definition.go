@@ -48,7 +48,7 @@ type Option[A any] func(*Definition[A])
 // program.
 func Define[A any, P interface {
 	*A
-	rooted
+	embedsRoot
 }](category string, options ...Option[A]) *Definition[A] {
 	d := &Definition[A]{category: category, handlers: map[string]*handler[A]{}, ignored: map[string]bool{}}
 	if err := checkCategory(category); err != nil {
@@ -91,9 +91,9 @@ func checkName(what, name string) error {
 	return nil
 }
 
-func hasNilRoot(r rooted) (is bool) {
+func hasNilRoot(r embedsRoot) (is bool) {
 	defer func() { is = is || recover() != nil }() // a pointer to a struct that embeds the Root
-	return r.root() == nil
+	return r.aggregateRoot() == nil
 }
 
 // On sets the handler of an event type: it changes the aggregate, and does nothing
@@ -268,7 +268,7 @@ func (d *Definition[A]) make(store *es.Store, id string) (*A, *core) {
 	d.use()
 	a := new(A)
 	c := &core{def: d, self: a, store: store, id: id, stream: d.Stream(id)}
-	r := any(a).(rooted).root()
+	r := any(a).(embedsRoot).aggregateRoot()
 	r.self, r.core = r, c
 	if d.init != nil {
 		c.busy = true
@@ -283,7 +283,7 @@ func (d *Definition[A]) core(a *A) (*core, error) {
 	if a == nil {
 		return nil, invalid("aggregate", "is nil")
 	}
-	c, err := any(a).(rooted).root().live()
+	c, err := any(a).(embedsRoot).aggregateRoot().live()
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ type settings struct {
 // Setting is a setting of [Definition.Repository], and of [Atomically].
 type Setting func(*settings) error
 
-func newSettings() settings { return settings{retries: 20, window: 1000} }
+func newSettings() settings { return settings{retries: 100, window: 1000} }
 
 func (s *settings) apply(set Setting) error {
 	if set == nil {
@@ -23,9 +23,9 @@ func (s *settings) apply(set Setting) error {
 }
 
 // Retries sets how many times a function of the caller's is called again after a
-// conflict, with the aggregate loaded anew: 20 by default, with pauses that grow
-// to a tenth of a second, some 2 seconds in all. After that the conflict is the
-// caller's. There are none on a store made by [es.Store.With].
+// conflict, with the aggregate loaded anew: 100 by default, with random pauses of
+// up to 40 ms, some 2 seconds in all. After that the conflict is the caller's.
+// There are none on a store made by [es.Store.With].
 func Retries(n int) Setting {
 	return func(s *settings) error {
 		if n < 0 {

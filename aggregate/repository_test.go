@@ -168,7 +168,7 @@ func TestManyWriters(t *testing.T) {
 			if name == "snapshots" {
 				settings = append(settings, aggregate.SnapshotEvery(7))
 			}
-			accounts := Accounts.Repository(store, append(settings, aggregate.Retries(1000))...)
+			accounts := Accounts.Repository(store, settings...)
 			must[aggregate.Result](t)(accounts.Create(t.Context(), "1", func(a *Account) error { return a.Open("Ada") }))
 			var wg sync.WaitGroup
 			for w := range writers {

@@ -67,10 +67,10 @@ func (r *Root) Version() es.Version {
 	return r.core.version
 }
 
-func (r *Root) root() *Root { return r }
+func (r *Root) aggregateRoot() *Root { return r }
 
-// rooted is a pointer to a struct that embeds Root.
-type rooted interface{ root() *Root }
+// embedsRoot is a pointer to a struct that embeds Root.
+type embedsRoot interface{ aggregateRoot() *Root }
 
 // live returns the core of an aggregate that is used as it should be.
 func (r *Root) live() (*core, error) {
