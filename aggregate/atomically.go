@@ -151,7 +151,7 @@ func find[A any](tx *Tx, d *Definition[A], id string, want existence) (*member, 
 func join[A any](tx *Tx, m *member, d *Definition[A], a *A, c *core) {
 	c.tx, c.command = tx, tx.call.command
 	m.a, m.core = a, c
-	m.snapshot = func() { d.takeSnapshot(tx.ctx, tx.store, &tx.call.settings, a, c) }
+	m.snapshot = func() { d.takeSnapshot(tx.ctx, tx.store, &tx.call.settings, c) }
 }
 
 func (m *member) check(want existence) error {

@@ -49,8 +49,10 @@ func CommandWindow(n int) Setting {
 }
 
 // SnapshotEvery takes a snapshot after a save when the last one that could be
-// used is n events old or older. The definition must have a [Snapshot]. It is
-// taken on the caller's goroutine; a failure fails nothing, see [OnSnapshotError].
+// used is n events old or older: the aggregate is loaded again and its state kept,
+// on the caller's goroutine. A failure fails nothing, see [OnSnapshotError]. The
+// definition of a repository must have a [Snapshot]. None are taken on a store made
+// by [es.Store.With], whose caller may undo what was saved.
 func SnapshotEvery(n int) Setting {
 	return func(s *settings) error {
 		if n < 1 {

@@ -123,7 +123,7 @@ func (r *Repository[A]) try(ctx context.Context, op, id string, f func(*A) error
 	}
 	b := newBackoff(r.store, resends)
 	for {
-		res, err = r.save(ctx, a, c)
+		res, err = r.save(ctx, c)
 		if err == nil || c.sent == 0 || !b.wait(ctx) {
 			break
 		}
@@ -211,12 +211,12 @@ func (r *Repository[A]) Save(ctx context.Context, a *A, options ...SaveOption) (
 	}
 	var res Result
 	if err == nil {
-		res, err = r.save(ctx, a, c)
+		res, err = r.save(ctx, c)
 	}
 	return res, c.wrap("save", err)
 }
 
-func (r *Repository[A]) save(ctx context.Context, a *A, c *core) (Result, error) {
+func (r *Repository[A]) save(ctx context.Context, c *core) (Result, error) {
 	if err := c.ready(r.store); err != nil {
 		return Result{}, err
 	}
@@ -241,7 +241,7 @@ func (r *Repository[A]) save(ctx context.Context, a *A, c *core) (Result, error)
 		res.Last, res.Version, res.Position = out.Last, c.stored, out.Position
 	}
 	if res.First > 0 {
-		r.def.takeSnapshot(ctx, r.store, &r.set, a, c)
+		r.def.takeSnapshot(ctx, r.store, &r.set, c)
 	}
 	return res, nil
 }

@@ -108,28 +108,36 @@ func (d *Definition[A]) dropSnapshot(ctx context.Context, store *es.Store, set *
 	}
 }
 
-// takeSnapshot keeps the state of an aggregate that was just saved, if it is time.
-func (d *Definition[A]) takeSnapshot(ctx context.Context, store *es.Store, set *settings, a *A, c *core) {
+// takeSnapshot keeps the state of an aggregate that was just saved, if it is time:
+// the state as the stored events give it. The aggregate at hand may differ, when its
+// events have parts that are not encoded, or another process has stored the same
+// command's events, with the same ids, first.
+func (d *Definition[A]) takeSnapshot(ctx context.Context, store *es.Store, set *settings, c *core) {
 	if d.snapshot == nil || set.every == 0 || c.stored < c.snapshot+es.Version(set.every) {
 		return
 	}
-	if store.Bare() || len(c.pending) > 0 {
+	if store.Bare() {
 		return // the caller may undo what was appended
 	}
-	of := c.subjects
+	a, c2, _, err := d.load(ctx, store, set, c.id, 0, "")
+	if err != nil {
+		set.report(err)
+		return
+	}
+	of := c2.subjects
 	for typ := range d.handlers {
-		if subject, ok := store.Subject(c.stream, typ); ok {
+		if subject, ok := store.Subject(c2.stream, typ); ok {
 			of.add(subject)
 		}
 	}
 	if of.many {
 		return
 	}
-	snap := es.Snapshot{Stream: c.stream, Kind: d.snapshot.kind, Version: c.stored, EventID: c.last}
-	err := store.SaveSnapshot(ctx, snap, d.snapshot.take(a), es.SnapshotSettings{Encrypt: of.some, Subject: of.one})
+	snap := es.Snapshot{Stream: c2.stream, Kind: d.snapshot.kind, Version: c2.stored, EventID: c2.last}
+	err = store.SaveSnapshot(ctx, snap, d.snapshot.take(a), es.SnapshotSettings{Encrypt: of.some, Subject: of.one})
 	if err != nil {
 		set.report(err)
 		return
 	}
-	c.snapshot = c.stored
+	c.snapshot = c2.stored
 }

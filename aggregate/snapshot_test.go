@@ -272,6 +272,27 @@ func TestSnapshotOfAnotherVersion(t *testing.T) {
 	}
 }
 
+// A snapshot is what the stored events say, whatever was raised here: another
+// process ran the same command first, and its amount was another.
+func TestSnapshotIsOfStoredEvents(t *testing.T) {
+	store, f := newStore(t)
+	fill(t, Accounts.Repository(store), "1", 2)
+	accounts := Accounts.Repository(store, aggregate.SnapshotEvery(1))
+	other := must[*es.Store](t)(es.New(f.Store))
+	f.beforeAppend = func(driver.AppendRequest) error {
+		_, err := Accounts.Repository(other).Update(t.Context(), "1", deposit(1000), aggregate.CommandID("c"))
+		return err
+	}
+	must[aggregate.Result](t)(accounts.Update(t.Context(), "1", deposit(7), aggregate.CommandID("c")))
+	f.beforeAppend = nil
+	if v := snapshotVersion(t, store, "account-1"); v != 3 {
+		t.Errorf("the snapshot is at version %d", v)
+	}
+	if a := must[*Account](t)(accounts.Load(t.Context(), "1")); a.Balance != 1002 {
+		t.Errorf("balance %d", a.Balance)
+	}
+}
+
 // The entities of an aggregate come back from a snapshot as from the events.
 func TestSnapshotOfEntities(t *testing.T) {
 	store, _ := newStore(t)
