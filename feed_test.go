@@ -399,7 +399,7 @@ func TestHeldBack(t *testing.T) {
 	// After a long rest as well: another's append is under way.
 	synctest.Test(t, func(t *testing.T) {
 		rest := slices.Repeat([]driver.FeedPage{page(1, true)}, 8)
-		f, at := script(slices.Concat([]driver.FeedPage{page(1, true, 1)}, rest, []driver.FeedPage{held, held, page(2, true, 2), page(2, true)})...)
+		f, at := script(slices.Concat([]driver.FeedPage{page(1, true, 1)}, rest, []driver.FeedPage{held, held, held, page(1, true), page(1, true), held, held, page(2, true, 2), page(2, true)})...)
 		s := over(t, f)
 		for r, err := range s.Subscribe(t.Context()) {
 			if err != nil {
@@ -409,7 +409,7 @@ func TestHeldBack(t *testing.T) {
 				break
 			}
 		}
-		if got, want := pauses(*at), ms(10, 20, 40, 80, 160, 320, 500, 500, 500, 1, 2); !slices.Equal(got, want) {
+		if got, want := pauses(*at), ms(10, 20, 40, 80, 160, 320, 500, 500, 500, 1, 2, 4, 10, 20, 1, 2); !slices.Equal(got, want) {
 			t.Errorf("pauses %v, want %v", got, want)
 		}
 	})

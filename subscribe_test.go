@@ -236,8 +236,10 @@ func TestPollingSlowsDown(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		sub := follow(ctx, s)
+		time.Sleep(time.Second)
+		others(t, f, 1)
 		<-sub.done
-		if want := []time.Duration{0, 10, 30, 70, 150, 310, 630, 1130, 1630}; !slices.Equal(at, want) {
+		if want := []time.Duration{0, 10, 30, 70, 150, 310, 630, 1130, 1140, 1160, 1200, 1280, 1440, 1760}; !slices.Equal(at, want) {
 			t.Errorf("it polled at %v, want %v", at, want)
 		}
 	})
@@ -303,12 +305,13 @@ func TestDriverThatCannotListen(t *testing.T) {
 		defer cancel()
 		sub := follow(ctx, s)
 		time.Sleep(time.Minute)
-		start := time.Now()
-		others(t, f.fake, 1)
-		time.Sleep(500 * time.Millisecond)
-		synctest.Wait()
-		if len(sub.seen()) != 1 {
-			t.Errorf("nothing was seen within %v", time.Since(start))
+		for i := range 11 { // at different moments of its polls
+			others(t, f.fake, i)
+			time.Sleep(530 * time.Millisecond)
+			if n := len(sub.seen()); n != i+1 {
+				t.Errorf("%d events were seen of %d", n, i+1)
+			}
+			time.Sleep(10 * time.Second)
 		}
 		if n := f.calls("listen"); n != 1 {
 			t.Errorf("Listen was called %d times", n)
@@ -577,6 +580,23 @@ func TestWhoListens(t *testing.T) {
 		put(t, s, "s", tick{1})
 		all(t, s.ReadAll(t.Context()))
 		all(t, s.With(f).Subscribe(t.Context(), es.Limit(1)))
+		synctest.Wait()
+		if n := f.calls("listen"); n != 0 {
+			t.Errorf("Listen was called %d times", n)
+		}
+	})
+}
+
+// After Close nobody listens any more.
+func TestNobodyListensAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fakeNotifier{fake: overMemory(), onListen: func(ctx context.Context, _ func()) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		s := over(t, f)
+		s.Close()
+		is(t, "Subscribe", last(s.Subscribe(t.Context())), es.ErrClosed)
 		synctest.Wait()
 		if n := f.calls("listen"); n != 0 {
 			t.Errorf("Listen was called %d times", n)
