@@ -151,7 +151,8 @@ func on[A, E any](what string, isNil bool, t es.Type[E], f func(*A, E, *es.Recor
 
 // OnShredded lets an aggregate be loaded of which some events can never be read
 // again, because the key of their subject was deleted: f is called in place of
-// their handlers. Without it, loading fails with [es.ErrShredded].
+// their handlers. Without it, loading fails with [es.ErrShredded]. Of such an
+// aggregate no more snapshots are taken.
 func OnShredded[A any](f func(a *A, rec es.Record)) Option[A] {
 	if f == nil {
 		panic("es: OnShredded: the function is nil")

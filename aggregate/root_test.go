@@ -309,3 +309,30 @@ func TestRootPromotesLittle(t *testing.T) {
 		t.Errorf("a Root promotes %s", got)
 	}
 }
+
+// A type may have a codec of its own; the event is stored with it and read with it.
+type upper struct{}
+
+func (upper) Name() string { return "upper" }
+
+func (upper) Marshal(v any) ([]byte, error) { return []byte(strings.ToUpper(string(v.(word)))), nil }
+
+func (upper) Unmarshal(data []byte, v any) error {
+	*v.(*word) = word(data)
+	return nil
+}
+
+type word string
+
+func TestCodecOfAType(t *testing.T) {
+	said := es.NewType[word]("said").With(upper{})
+	d := aggregate.Define("speaker", aggregate.OnType(said, func(o *Odd, w word) { o.log = append(o.log, string(w)) }))
+	store, _ := newStore(t)
+	repo := d.Repository(store)
+	must[aggregate.Result](t)(repo.Create(t.Context(), "1", func(o *Odd) error { return o.Raise(said.Of("hello")) }))
+	raw := must[es.Raw](t)(records(t, store, "speaker-1")[0].Raw())
+	o := must[*Odd](t)(repo.Load(t.Context(), "1"))
+	if raw.Encoding != "upper" || string(raw.Data) != "HELLO" || strings.Join(o.log, " ") != "HELLO" {
+		t.Errorf("stored %s %s, loaded %v", raw.Encoding, raw.Data, o.log)
+	}
+}
