@@ -1,0 +1,95 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/go-es/es"
+)
+
+// load loads an aggregate, at a version if that is not 0, or finds the result of a
+// command that was done before.
+func (d *Definition[A]) load(ctx context.Context, store *es.Store, set *settings, id string, at es.Version, command string) (*A, *core, Result, error) {
+	stream := d.Stream(id)
+	if snap := d.loadSnapshot(ctx, store, set, stream, at); snap != nil {
+		a, c, found, err := d.replay(ctx, store, set, id, at, command, snap)
+		if err != errNotOfStream {
+			return a, c, found, err
+		}
+	}
+	return d.replay(ctx, store, set, id, at, command, nil)
+}
+
+// errNotOfStream says that a snapshot does not end with an event of the stream.
+var errNotOfStream = errors.New("es: the snapshot is not of this stream")
+
+// replay loads an aggregate from its events, those up to the snapshot left out. The
+// event that the snapshot ends with is read as well, and compared.
+func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settings, id string, at es.Version, command string, snap *loaded[A]) (*A, *core, Result, error) {
+	a, c := d.make(store, id)
+	look := newSearch(c.stream, command)
+	options := make([]es.ReadOption, 0, 2)
+	from := es.Version(1)
+	if snap != nil {
+		from = snap.Version
+		if command != "" {
+			from = max(1, from-min(from, es.Version(set.window)))
+		}
+		options = append(options, es.From(from))
+	}
+	if at > 0 && at-from < math.MaxInt32 {
+		options = append(options, es.Limit(int(at-from)+1))
+	}
+	fail := func(err error) (*A, *core, Result, error) {
+		return nil, nil, Result{}, c.wrap("load", err)
+	}
+	var rec es.Record // one variable for all: handlers are given a pointer
+	for r, err := range store.Read(ctx, c.stream, options...) {
+		if err != nil {
+			if snap != nil && errors.Is(err, es.ErrStreamNotFound) {
+				d.dropSnapshot(ctx, store, set, snap.Snapshot)
+			}
+			return fail(err)
+		}
+		rec = r
+		if at > 0 && rec.Version > at || look.see(&rec) {
+			break
+		}
+		if look.n > 0 {
+			continue
+		}
+		if snap != nil && rec.Version < snap.Version {
+			continue
+		}
+		if snap != nil && rec.Version == snap.Version {
+			if rec.ID != snap.EventID {
+				break
+			}
+			d.restore(a, c, snap)
+			continue
+		}
+		if err := d.applyRecord(a, c, &rec); err != nil {
+			return fail(err)
+		}
+	}
+	switch {
+	case look.n > 0:
+		return nil, nil, look.found, nil
+	case snap != nil && c.snapshot == 0:
+		d.dropSnapshot(ctx, store, set, snap.Snapshot)
+		return nil, nil, Result{}, errNotOfStream
+	case at > 0 && c.version < at:
+		return fail(invalid("version", "%d is wanted, and the aggregate is at version %d", at, c.version))
+	}
+	return a, c, Result{}, nil
+}
+
+// restore puts a snapshot into a new aggregate.
+func (d *Definition[A]) restore(a *A, c *core, snap *loaded[A]) {
+	c.stored, c.version, c.last, c.snapshot = snap.Version, snap.Version, snap.EventID, snap.Version
+	c.subjects.addOf(snap)
+	c.busy = true
+	snap.restore(a)
+	c.busy = false
+}
