@@ -201,18 +201,23 @@ func TestReadFailsInTheMiddle(t *testing.T) {
 		t.Errorf("versions %v", versions(got))
 	}
 
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	n := 0
-	for _, err = range s.Read(ctx, "s", es.PageSize(3)) {
-		if n++; n == 4 {
-			cancel()
+	synctest.Test(t, func(t *testing.T) {
+		s := over(t, memory.New())
+		put(t, s, "s", ticks(1, 10)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		n := 0
+		for _, err = range s.Read(ctx, "s", es.PageSize(3)) {
+			synctest.Wait() // for a page that is read ahead
+			if n++; n == 4 {
+				cancel()
+			}
 		}
-	}
-	is(t, "Read with a context that ends", err, context.Canceled)
-	if n != 7 { // the page is given to its end, and none that was read ahead
-		t.Errorf("%d iterations", n)
-	}
+		is(t, "Read with a context that ends", err, context.Canceled)
+		if n != 7 { // the page is given to its end, and none that was read ahead
+			t.Errorf("%d iterations", n)
+		}
+	})
 }
 
 func TestLeaveAndReadAgain(t *testing.T) {
