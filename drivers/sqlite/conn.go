@@ -104,6 +104,7 @@ func (c *conn) exec(st stmt, args ...sqldriver.Value) (id, rows int64, err error
 			return errOldDriver
 		}
 		res, err := e.ExecContext(background, c.named(args))
+		clear(c.args)
 		if err != nil {
 			return err
 		}
@@ -126,14 +127,13 @@ func (c *conn) query(st stmt, row func([]sqldriver.Value) error, args ...sqldriv
 	})
 }
 
-var errOldDriver = errors.New("es: sqlite: the pool's driver has statements without contexts")
-
 func (c *conn) rows(s sqldriver.Stmt, row func([]sqldriver.Value) error, args []sqldriver.Value) error {
 	q, ok := s.(sqldriver.StmtQueryContext)
 	if !ok {
 		return errOldDriver
 	}
 	rows, err := q.QueryContext(background, c.named(args))
+	clear(c.args)
 	if err != nil {
 		return fail(err)
 	}

@@ -19,6 +19,7 @@ import (
 func init() {
 	jobs["acknowledge"] = acknowledge
 	jobs["follow"] = follow
+	jobs["count"] = count
 }
 
 // acknowledge appends for ever, to streams of its own and to one that all share,
@@ -242,4 +243,43 @@ func TestFollowers(t *testing.T) {
 		}
 	}
 	check(t, file, nil)
+}
+
+// count appends for a second and prints how often.
+func count(args []string) error {
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: args[0]})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	n := 0
+	for end := time.Now().Add(time.Second); time.Now().Before(end); n++ {
+		if _, err := s.Append(ctx, one(args[1], driver.Any, records(1, "{}")...)); err != nil {
+			return err
+		}
+	}
+	fmt.Print(n)
+	return nil
+}
+
+// Processes that do nothing but append all get their turns.
+func TestTurns(t *testing.T) {
+	file := newFile(t)
+	must(t, open(t, file).Close())
+	var wg sync.WaitGroup
+	counts := make([]int, 3)
+	for i := range counts {
+		wg.Go(func() {
+			out, err := process(t, "count", file, fmt.Sprint(i)).Output()
+			if err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+			counts[i], _ = strconv.Atoi(string(out))
+		})
+	}
+	wg.Wait()
+	if total := counts[0] + counts[1] + counts[2]; min(counts[0], counts[1], counts[2]) < total/30 {
+		t.Errorf("the processes appended %v times", counts)
+	}
+	t.Log(counts)
 }

@@ -101,10 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return &conn{raw: raw, texts: s.texts}, nil
 	}
 	if err := s.start(ctx, readersMax()); err != nil {
-		if strings.HasPrefix(err.Error(), "es: sqlite: ") && cfg.Path != memory {
-			err = fmt.Errorf("es: open %q: %w", cfg.Path, err)
-		}
-		return nil, err
+		return nil, fmt.Errorf("%w (file %q)", err, cfg.Path)
 	}
 	return s, nil
 }

@@ -45,10 +45,16 @@ func code(err error) int {
 
 func primary(err error) int { return code(err) & 0xff }
 
+// Errors that are the driver's own, and not of a database.
+var (
+	errNoSQLite  = errors.New("es: sqlite: this program was built without cgo and has no SQLite in it: install a C compiler and build it with CGO_ENABLED=1, or open the database with modernc.org/sqlite, which needs none, and pass the *sql.DB to sqlite.New")
+	errOldDriver = errors.New("es: sqlite: the pool's driver has statements without contexts")
+)
+
 // fail says what an error of the database means. Errors that did not come from
 // there stay as they are.
 func fail(err error) error {
-	if err == nil || err == io.EOF || err == errOldDriver {
+	if err == nil || err == io.EOF || err == errOldDriver || err == errNoSQLite {
 		return err
 	}
 	switch c := code(err); c & 0xff {

@@ -2,13 +2,8 @@
 
 package sqlite
 
-import (
-	sqldriver "database/sql/driver"
-	"errors"
-)
+import sqldriver "database/sql/driver"
 
-func connect(string) (sqldriver.Conn, error) {
-	return nil, errors.New("es: sqlite: this program was built without cgo and has no SQLite in it: install a C compiler and build it with CGO_ENABLED=1, or open the database with modernc.org/sqlite, which needs none, and pass the *sql.DB to sqlite.New")
-}
+func connect(string) (sqldriver.Conn, error) { return nil, errNoSQLite }
 
 func mattnCode(error) int { return 0 }
