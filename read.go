@@ -49,8 +49,12 @@ func (o LimitOption) apply(limit, page *int) error {
 	if o.page < 0 {
 		return &InvalidError{What: "page size", Reason: fmt.Sprintf("%d is negative", o.page)}
 	}
-	*limit = max(*limit, o.limit)
-	*page = max(*page, o.page)
+	if o.limit > 0 {
+		*limit = o.limit
+	}
+	if o.page > 0 {
+		*page = o.page
+	}
 	return nil
 }
 

@@ -53,6 +53,7 @@ func TestRead(t *testing.T) {
 		{"limit", []es.ReadOption{es.Limit(4)}, span[v](1, 4)},
 		{"limit 1", []es.ReadOption{es.Limit(1)}, []v{1}},
 		{"no limit", []es.ReadOption{es.Limit(0)}, span[v](1, 10)},
+		{"the last limit", []es.ReadOption{es.Limit(7), es.Limit(4)}, span[v](1, 4)},
 		{"limit at the end", []es.ReadOption{es.Limit(10)}, span[v](1, 10)},
 		{"limit beyond the end", []es.ReadOption{es.Limit(11)}, span[v](1, 10)},
 		{"limit and from", []es.ReadOption{es.Limit(3), es.From(5)}, span[v](5, 7)},
