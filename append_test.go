@@ -363,6 +363,17 @@ func TestAppendChangesNothingOfTheCallers(t *testing.T) {
 	}
 }
 
+// What the context carries is checked before any call, for a delete as well.
+func TestDeleteChecksItsMetadata(t *testing.T) {
+	f := overMemory()
+	s := over(t, f)
+	_, err := s.Delete(es.WithMetadata(t.Context(), map[string]string{"k": "\xff"}), "s", es.Any, es.Tombstone)
+	is(t, "Delete", err, es.ErrInvalid)
+	if n := f.calls(); n != 0 {
+		t.Errorf("the driver was called %d times", n)
+	}
+}
+
 // lossy is a driver store that loses the acknowledgement of the first writes.
 type lossy struct {
 	*fake
@@ -438,6 +449,9 @@ func unknownOutcome(t *testing.T, err error) *es.UnknownOutcomeError {
 	is(t, "its cause", err, io.ErrUnexpectedEOF)
 	if es.IsTransient(err) {
 		t.Error("an unknown outcome is transient")
+	}
+	if text := err.Error(); !strings.HasPrefix(text, fmt.Sprintf("es: unknown outcome of a write to %q at version %d", u.Parts[0].Stream, u.Parts[0].Base)) || !strings.HasSuffix(text, ": unexpected EOF") {
+		t.Errorf("error %s", text)
 	}
 	return u
 }

@@ -587,6 +587,19 @@ func TestWhoListens(t *testing.T) {
 	})
 }
 
+// A driver that was closed beneath its store is not asked again.
+func TestListenOfAClosedDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := fakeNotifier{fake: overMemory(), onListen: func(context.Context, func()) error { return driver.ErrClosed }}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		is(t, "Subscribe", last(over(t, f).Subscribe(ctx)), context.DeadlineExceeded)
+		if n := f.calls("listen"); n != 1 {
+			t.Errorf("Listen was called %d times", n)
+		}
+	})
+}
+
 // After Close nobody listens any more.
 func TestNobodyListensAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

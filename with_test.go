@@ -3,8 +3,10 @@ package es_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +44,49 @@ func TestWithNeitherGroupsNorRetries(t *testing.T) {
 			})
 		}
 	}
+}
+
+// It calls its driver store, which may be a transaction, for one thing at a time:
+// no page is read ahead while the caller does something else with it.
+func TestWithReadsNothingAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := overMemory()
+		var body atomic.Bool // the loop's body runs
+		f.onStream = func(ctx context.Context, q driver.StreamQuery) (driver.StreamPage, error) {
+			if body.Load() {
+				t.Error("a page is read while the body of the loop runs")
+			}
+			return f.Store.ReadStream(ctx, q)
+		}
+		f.onFeed = func(ctx context.Context, q driver.FeedQuery) (driver.FeedPage, error) {
+			if body.Load() {
+				t.Error("a page of the feed is read while the body of the loop runs")
+			}
+			return f.Store.ReadAll(ctx, q)
+		}
+		s := over(t, memory.New()).With(f)
+		put(t, s, "s", ticks(1, 10)...)
+		for name, seq := range map[string]iter.Seq2[es.Record, error]{
+			"Read": s.Read(t.Context(), "s", es.PageSize(3)), "ReadAll": s.ReadAll(t.Context(), es.PageSize(3)),
+		} {
+			n := 0
+			for _, err := range seq {
+				if err != nil {
+					t.Fatal(err)
+				}
+				body.Store(true)
+				n++
+				time.Sleep(time.Second)
+				body.Store(false)
+			}
+			if n != 10 {
+				t.Errorf("%s: %d events", name, n)
+			}
+		}
+		if n := f.calls("read", "feed"); n != 8 {
+			t.Errorf("%d pages", n)
+		}
+	})
 }
 
 // It wakes nobody, and nobody wakes it: it is polled.
