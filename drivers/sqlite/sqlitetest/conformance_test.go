@@ -128,9 +128,9 @@ func TestConformanceModernc(t *testing.T) {
 	})
 }
 
-func TestConformanceModerncMemory(t *testing.T) {
+func TestConformancePoolInMemory(t *testing.T) {
 	conformance.Run(t, conformance.Config{
-		Open:     openPool("sqlite", "", 1),
+		Open:     openPool("sqlite3", "", 1),
 		DSN:      func(conformance.TB) string { return ":memory:" },
 		Caps:     caps,
 		Private:  true,
