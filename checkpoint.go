@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/go-es/es/driver"
@@ -84,6 +85,9 @@ func (s *Store) listCheckpoints(ctx context.Context, yield func(Checkpoint) bool
 		}
 		if page.End {
 			return nil
+		}
+		if page.Next <= q.After {
+			return fmt.Errorf("%w: the listing of checkpoints does not go on after %q", ErrCorrupt, q.After)
 		}
 		q.After = page.Next
 	}

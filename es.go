@@ -151,8 +151,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.call(ctx, Op{Name: "ping"}, func(ctx context.Context) (int, error) { return 0, s.drv.Ping(ctx) })
 }
 
-// Close waits for the appends that run, ends subscriptions with [ErrClosed] and
-// closes the store. Closing again is no error.
+// Close lets the appends that wait for their turn be written, ends subscriptions
+// with [ErrClosed] and closes the driver's store: calls that run end, or fail with
+// ErrClosed. Closing again is no error.
 func (s *Store) Close() error {
 	if s.bare {
 		return nil

@@ -3,6 +3,7 @@ package es
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/go-es/es/driver"
@@ -85,6 +86,9 @@ func (s *Store) list(ctx context.Context, opts []ListOption, yield func(StreamIn
 			if left -= len(page.Streams); left <= 0 {
 				return nil
 			}
+		}
+		if page.Next <= q.After {
+			return fmt.Errorf("%w: the listing of streams does not go on after %q", ErrCorrupt, q.After)
 		}
 		q.After = page.Next
 	}

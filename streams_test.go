@@ -140,3 +140,13 @@ func TestStreamsOfAnEmptyStore(t *testing.T) {
 		t.Errorf("%v, error %v", got, err)
 	}
 }
+
+// A driver whose listing does not go on is refused, and not asked for ever.
+func TestStreamsThatDoNotGoOn(t *testing.T) {
+	f := overMemory()
+	s := over(t, f)
+	f.onList = func(context.Context, driver.ListQuery) (driver.ListPage, error) { return driver.ListPage{}, nil }
+	for _, err := range s.Streams(t.Context(), es.AfterStream("a")) {
+		is(t, "Streams", err, es.ErrCorrupt)
+	}
+}

@@ -8,7 +8,7 @@
 // with one name share their data until the last of them is closed.
 //
 //	store, err := es.Open("memory", "")
-//	store := es.New(memory.New())
+//	store, err := es.New(memory.New())
 //
 // Events have positions 1, 2, 3 and so on, and the feed is filtered here. The
 // limits are those of the drivers for SQL databases, so that what fits here fits
