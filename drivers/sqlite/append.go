@@ -35,7 +35,7 @@ func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []
 			if out[i].Err != nil {
 				continue // decided before: it had no part in what is settled now
 			}
-			if out[i].Err = w.append(ses); out[i].Err != nil && !decided(out[i].Err) {
+			if out[i].Err = w.append(ses); out[i].Err != nil && !w.alone(out[i].Err) {
 				return out[i].Err
 			}
 		}
@@ -43,7 +43,7 @@ func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []
 	})
 	for i := range group {
 		w := &group[i]
-		if err != nil && !decided(out[i].Err) {
+		if err != nil && !w.alone(out[i].Err) {
 			out[i].Err = err
 		}
 		if again := w.settled(&out[i].Err); again {
@@ -103,6 +103,12 @@ func (w *written) append(ses session) error {
 		w.result.Parts[i] = driver.Appended{First: st.head + 1, Last: st.head + driver.Version(len(p.Records)), Position: pos}
 	}
 	return nil
+}
+
+// alone reports whether err is the request's own, and nothing of it was written
+// before: it does not stop the others of its group.
+func (w *written) alone(err error) bool {
+	return decided(err) || errors.Is(err, driver.ErrCorrupt) && len(w.bases) == 0
 }
 
 // rebase makes the request expect what it found when it was written before.

@@ -374,3 +374,23 @@ func TestOverwrittenPage(t *testing.T) {
 		}
 	}
 }
+
+// A stream that is damaged stops the requests of a group that need it, and no
+// others.
+func TestGroupWithDamage(t *testing.T) {
+	file := newFile(t)
+	s := open(t, file)
+	appendTo(t, s, "damaged", driver.NoStream, 3)
+	execute(t, file, "UPDATE es_events SET id = x'01' WHERE version = 2")
+	outs := s.AppendGroup(ctx, []driver.AppendRequest{
+		one("a", driver.NoStream, records(1, "{}")...),
+		one("damaged", 1, records(1, "{}")...),
+		one("b", driver.NoStream, records(1, "{}")...),
+	})
+	if outs[0].Err != nil || outs[2].Err != nil || !errors.Is(outs[1].Err, driver.ErrCorrupt) {
+		t.Errorf("%+v", outs)
+	}
+	if head, err := s.Head(ctx); err != nil || head != 5 {
+		t.Errorf("%d, %v", head, err)
+	}
+}
