@@ -379,7 +379,6 @@ type lossy struct {
 	*fake
 	lose    int  // so many are lost yet
 	applied bool // what is lost was written
-	during  func()
 	sent    []driver.AppendRequest
 	deletes []driver.DeleteRequest
 }

@@ -273,7 +273,6 @@ func TestWakeUpsOfTheDriver(t *testing.T) {
 		// Without cause they do no harm, and lost ones are made up for.
 		wakes <- struct{}{}
 		time.Sleep(time.Minute)
-		start = time.Now()
 		others(t, f.fake, 2)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()

@@ -344,6 +344,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	}
 	// What is printed is no key and cannot be read as one.
 	b, err := json.Marshal(k)
+	//lint:ignore SA9005 that a key is not read is what is tested
 	if err != nil || json.Unmarshal(b, new(keys.Key)) == nil {
 		t.Errorf("JSON %s, %v is read back", b, err)
 	}
