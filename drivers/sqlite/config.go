@@ -156,10 +156,10 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("prefix %q: it has up to %d of a-z, 0-9 and _", cfg.Prefix, maxPrefix)
 	}
 	if cfg.Sync != SyncFull && cfg.Sync != SyncNormal {
-		return fmt.Errorf("Sync %d is neither SyncFull nor SyncNormal", cfg.Sync)
+		return fmt.Errorf("field Sync: %d is neither SyncFull nor SyncNormal", cfg.Sync)
 	}
 	if cfg.Busy < 0 {
-		return fmt.Errorf("Busy %v is negative", cfg.Busy)
+		return fmt.Errorf("field Busy: %v is negative", cfg.Busy)
 	}
 	return nil
 }
