@@ -58,7 +58,18 @@ func checkWholeAppends(t *test) {
 	var readers sync.WaitGroup
 	cs[0].append("whole", driver.NoStream, batchOf(n)...)
 	for i := range 4 {
-		readers.Go(func() { lookForParts(cs[i], "whole", n, i, stop) })
+		readers.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(i), 7))
+			head := driver.Version(0)
+			for looking := true; looking; {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				head, looking = lookForParts(cs[i], "whole", n, head, rng)
+			}
+		})
 	}
 	deadline := time.Now().Add(t.span())
 	t.together(8, func(i int) {
@@ -73,6 +84,10 @@ func checkWholeAppends(t *test) {
 	})
 	close(stop)
 	readers.Wait()
+	rng := rand.New(rand.NewPCG(1, 7))
+	for range 50 { // with nothing behind the last append
+		lookForParts(cs[1], "whole", n, cs[0].head("whole"), rng)
+	}
 	got := cs[0].stream(driver.StreamQuery{Stream: "whole"})
 	for i := range got {
 		if first := i - i%n; string(got[i].Metadata) != string(got[first].Metadata) {
@@ -94,36 +109,33 @@ func batchOf(n int) []driver.Record {
 	return recs
 }
 
-// lookForParts reads a stream that is written n events at a time. Where a page
-// ends within an append, the next call has to return more of it.
-func lookForParts(c *client, stream string, n, seed int, stop chan struct{}) {
+// lookForParts reads a page of a stream that is written n events at a time and
+// was at version head before. Where the page ends within an append, the next call
+// has to return more of it. It returns the head, and false at an error.
+func lookForParts(c *client, stream string, n int, head driver.Version, rng *rand.Rand) (driver.Version, bool) {
 	t := c.t
-	rng := rand.New(rand.NewPCG(uint64(seed), 7))
-	for {
-		select {
-		case <-stop:
-			return
-		case <-time.After(time.Millisecond):
-		}
-		q := driver.StreamQuery{Stream: stream, Limit: rng.IntN(2 * n), Backward: rng.IntN(2) == 0}
-		page, err := c.ReadStream(t.ctx, q)
-		if err != nil {
-			t.wrong("S7", "ReadStream: %v", err)
-			return
-		}
-		top := driver.Version(0) // the last version that the page shows
-		for _, r := range page.Records {
-			top = max(top, r.Version)
-		}
-		for top%driver.Version(n) != 0 {
-			next, err := c.ReadStream(t.ctx, driver.StreamQuery{Stream: stream, From: top + 1})
-			if err != nil || len(next.Records) == 0 {
-				t.wrong("S7", "a page of appends of %d events ends at version %d, and the next call returns nothing: %s, error %v", n, top, brief(next), err)
-				return
-			}
-			top = next.Records[len(next.Records)-1].Version
-		}
+	q := driver.StreamQuery{Stream: stream, Limit: rng.IntN(2 * n), Backward: rng.IntN(2) == 0}
+	if head > 0 && rng.IntN(3) > 0 { // near the head, where others write
+		q.From = max(head, 8) - driver.Version(rng.IntN(8))
 	}
+	page, err := c.ReadStream(t.ctx, q)
+	if err != nil {
+		t.wrong("S7", "ReadStream: %v", err)
+		return 0, false
+	}
+	top := driver.Version(0) // the last version that the page shows
+	for _, r := range page.Records {
+		top = max(top, r.Version)
+	}
+	for top%driver.Version(n) != 0 {
+		next, err := c.ReadStream(t.ctx, driver.StreamQuery{Stream: stream, From: top + 1})
+		if err != nil || len(next.Records) == 0 {
+			t.wrong("S7", "a page of appends of %d events ends at version %d, and the next call returns nothing: %s, error %v", n, top, brief(next), err)
+			return 0, false
+		}
+		top = next.Records[len(next.Records)-1].Version
+	}
+	return page.Head, true
 }
 
 // streamCount is how many streams an append of the checks goes to.
@@ -208,6 +220,7 @@ func checkTransfers(t *test) {
 					}
 					req.Parts[i].Expected = driver.Exactly(page.Head)
 				}
+				time.Sleep(time.Duration(rng.IntN(500)) * time.Microsecond) // others come between
 			}
 			_, err := c.appendSurely(req)
 			if err != nil && !errors.Is(err, driver.ErrConflict) {

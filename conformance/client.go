@@ -34,6 +34,7 @@ func call[R any](ctx context.Context, c *client, name string, args any, f func()
 	err = retry(ctx, func() error {
 		result, err = f()
 		c.t.trace.add(traced{c.n, name, args, result, err})
+		c.lookAtTransient(name, err)
 		return err
 	})
 	c.lookAtError(ctx, name, err)
@@ -177,6 +178,19 @@ func (c *client) Close() error {
 	c.closed.Store(true)
 	c.t.trace.add(traced{c.n, "Close", nil, nil, err})
 	return err
+}
+
+// lookAtTransient checks that an error which says that the call may be made
+// again is not one that says why not.
+func (c *client) lookAtTransient(name string, err error) {
+	if !driver.IsTransient(err) {
+		return
+	}
+	for _, s := range []error{driver.ErrConflict, driver.ErrStreamNotFound, driver.ErrStreamDeleted, driver.ErrInvalid, driver.ErrTooLarge, driver.ErrCheckpointAhead, driver.ErrCheckpointConflict, driver.ErrCorrupt, driver.ErrSchema, driver.ErrClosed, errors.ErrUnsupported} {
+		if errors.Is(err, s) {
+			c.t.wrong("E1", "%s: an error that is transient and %q: %v", name, s, err)
+		}
+	}
 }
 
 // lookAtError checks an error that a store returned: that it is one of the

@@ -11,7 +11,7 @@ import (
 )
 
 var errorChecks = []check{
-	{"errors/types", "E1", nil, checkErrorTypes},
+	{"errors/types", "E1 V4", nil, checkErrorTypes},
 	{"errors/secrets", "E2", []need{needSecrets}, checkSecrets},
 	{"errors/corrupt", "E3", []need{needCorrupt, needLasting}, checkCorrupt},
 }
@@ -96,7 +96,11 @@ func checkErrorTypes(t *test) {
 		}
 		if c.detail != nil {
 			if d := c.detail(err); d != "" {
-				t.broken("E1", "%s: the error has %s: %v", c.name, d, err)
+				rule := "E1"
+				if c.sentinel == driver.ErrConflict {
+					rule = "V4"
+				}
+				t.broken(rule, "%s: the error has %s: %v", c.name, d, err)
 			}
 		}
 		for _, other := range []error{driver.ErrConflict, driver.ErrStreamNotFound, driver.ErrStreamDeleted, driver.ErrUnknownOutcome, driver.ErrCheckpointAhead, driver.ErrCheckpointConflict, driver.ErrCorrupt, driver.ErrSchema, driver.ErrClosed} {

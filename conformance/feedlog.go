@@ -162,6 +162,17 @@ func (c *client) whole(limit int) []driver.Record {
 	return all
 }
 
+// everything reads the feed and leaves it to the caller to look for what is
+// missing, where that can be told by an End.
+func (c *client) everything() []driver.Record {
+	c.t.Helper()
+	if !c.t.caps.PositionOnAppend {
+		return c.whole(0)
+	}
+	all, _ := c.readOn(0, 0)
+	return all
+}
+
 // readOn reads the feed after a position up to an End.
 func (c *client) readOn(after driver.Position, limit int) ([]driver.Record, driver.Position) {
 	c.t.Helper()

@@ -264,7 +264,7 @@ func (c *client) judgeClosed(attempts []attempt) {
 	t := c.t
 	t.Helper()
 	at := map[driver.ID]int{}
-	for _, r := range c.whole(0) {
+	for _, r := range c.everything() {
 		at[r.ID]++
 	}
 	for _, a := range attempts {
@@ -277,6 +277,7 @@ func (c *client) judgeClosed(attempts []attempt) {
 			}
 		}
 	}
+	c.whole(0)
 }
 
 func checkCloseLosesNothing(t *test) {

@@ -210,7 +210,7 @@ func checkKilled(t *test) {
 		}
 		groups := map[string]int{}
 		stored := map[place]driver.ID{}
-		for _, r := range a.whole(0) {
+		for _, r := range a.everything() {
 			groups[string(r.Metadata)]++
 			stored[place{r.Stream, r.Version}] = r.ID
 		}

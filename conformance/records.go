@@ -223,6 +223,12 @@ func checkOwnership(t *test) {
 	}
 	read := func(c *client, when string) {
 		t.Helper()
+		page, err := c.ReadAll(t.ctx, driver.FeedQuery{})
+		t.must(err)
+		t.noSharedCapacity("from the feed", page.Records)
+		sp, err := c.ReadStream(t.ctx, driver.StreamQuery{Stream: "owned"})
+		t.must(err)
+		t.noSharedCapacity("from the stream", sp.Records)
 		for _, limit := range []int{0, 1} {
 			for _, w := range []string{"owned", "owned-2", "owned-3"} {
 				of := ofStream(want, w)
@@ -262,6 +268,26 @@ func checkOwnership(t *test) {
 	scribble([]driver.Record{req.Record})
 	got := a.stream(driver.StreamQuery{Stream: "owned", Deleted: true, From: tombstone.Version})
 	t.same("R3", "the record of a delete, after the request was overwritten", []driver.Record{tombstone}, got)
+}
+
+// noSharedCapacity appends to each slice of some records and looks whether that
+// changes another one.
+func (t *test) noSharedCapacity(what string, recs []driver.Record) {
+	t.Helper()
+	want := make([]driver.Record, len(recs))
+	for i := range recs {
+		want[i] = clone(recs[i])
+	}
+	for i := range recs {
+		_ = append(recs[i].Data, "########"...)
+		_ = append(recs[i].Metadata, "########"...)
+		_ = append(recs[i].Tags, "overwritten")
+	}
+	for i := range recs {
+		if !reflect.DeepEqual(want[i], recs[i]) {
+			t.broken("R3", "%s: appending to a slice of one record changed record %d: %+v was %+v", what, i, recs[i], want[i])
+		}
+	}
 }
 
 func checkRecordPlace(t *test) {

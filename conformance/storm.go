@@ -163,6 +163,7 @@ func (f *follower) step() (bool, error) {
 
 // follow reads until the storm has ended and the feed with it.
 func (f *follower) follow(s *storm) {
+	moved, was := time.Now(), f.after
 	for {
 		over := s.stopped()
 		end, err := f.step()
@@ -171,6 +172,12 @@ func (f *follower) follow(s *storm) {
 			return
 		}
 		if end && over {
+			return
+		}
+		if f.after > was || !over {
+			moved, was = time.Now(), f.after
+		} else if bound := f.c.t.cfg.FeedBound; time.Since(moved) > bound {
+			f.c.t.wrong("F5", "the writers have ended, and for %v the pages after %d were neither the End nor moved Next", bound, f.after)
 			return
 		}
 		if !over {
@@ -270,7 +277,7 @@ func checkEndUnderWriters(t *test) {
 	var wg sync.WaitGroup
 	for i := range 3 {
 		wg.Go(func() {
-			f := follower{c: cs[i%len(cs)], limit: i * 20}
+			f := follower{c: cs[i%len(cs)], limit: []int{0, 3, 20}[i]}
 			have := map[place]bool{}
 			for !s.stopped() {
 				acked := f.c.log.acknowledged()

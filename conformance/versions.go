@@ -169,7 +169,7 @@ func checkVersionRace(t *test) {
 		}
 		got := cs[round%len(cs)].stream(driver.StreamQuery{Stream: stream, From: base + 1, Deleted: true})
 		if len(got) == 0 || got[0].ID != won[0] {
-			t.broken("V5", "id %v was acknowledged as version %d of stream %q, which now has %s", won[0], base+1, stream, ids(got))
+			t.broken("V5", "id %v was acknowledged as version %d of stream %q, which now has %s", won[0], base+1, stream, freezeRecords(got).ids())
 		}
 	}
 	t.noStrangers(cs[0])

@@ -177,6 +177,7 @@ func checkSettledUnderWriters(t *test) {
 	s := t.start(cs, 8)
 	wait := s.readers(cs)
 	last := map[string]driver.Version{}
+	heads := map[place]driver.Position{} // Head, once Settled had returned a version
 	for i := 0; !s.stopped() && i < 200; i++ {
 		stream := fmt.Sprint("storm-", i%8)
 		v, err := cs[i%4].Settled(t.ctx, stream)
@@ -185,13 +186,24 @@ func checkSettledUnderWriters(t *test) {
 			t.broken("T1", "Settled of stream %q was %d, and is %d", stream, last[stream], v)
 		}
 		last[stream] = v
+		head, err := cs[i%4].Head(t.ctx)
+		t.must(err)
+		if _, known := heads[place{stream, v}]; !known && v > 0 {
+			heads[place{stream, v}] = head
+		}
 		time.Sleep(2 * time.Millisecond)
 		if i == 100 {
 			break
 		}
 	}
 	s.wait()
-	t.agree(cs[0], wait())
+	for _, r := range t.agree(cs[0], wait()) {
+		for p, head := range heads {
+			if r.Stream == p.stream && r.Version <= p.version && r.Position > head {
+				t.broken("T1", "Settled of stream %q was %d when Head was %d, and version %d is at position %d", p.stream, p.version, head, r.Version, r.Position)
+			}
+		}
+	}
 	for i := range 8 {
 		stream := fmt.Sprint("storm-", i)
 		if head := cs[0].head(stream); head > 0 {
