@@ -47,7 +47,7 @@ func checkEndedContext(t *test) {
 			t.broken("U1", "Open with a context that had ended (%v): error %v", ctx.Err(), err)
 		}
 	}
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond)
 	if got := a.head("ended"); got != 2 {
 		t.broken("U1", "calls whose context had ended took the stream from version 2 to %d", got)
 	}
