@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/sqlite"
+	"github.com/go-es/es/internal/cgo"
 )
 
 // TestMain lets a test start this program again, to do one of the jobs in
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	cgo.OrExit()
 	os.Exit(m.Run())
 }
 

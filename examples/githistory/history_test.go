@@ -21,6 +21,7 @@ import (
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/memory"
 	"github.com/go-es/es/examples/githistory/gitlog"
+	"github.com/go-es/es/internal/cgo"
 )
 
 const (
@@ -31,6 +32,7 @@ const (
 
 // TestMain lets a test start this program: the test binary is it as well.
 func TestMain(m *testing.M) {
+	cgo.OrExit()
 	if os.Getenv("GITHISTORY_RUN") != "" {
 		main()
 		return

@@ -12,11 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-es/es/internal/cgo"
 )
 
 // TestSQLiteOnly builds a program that uses es with SQLite and nothing else, in
 // a module of its own, and looks at what that drags in.
 func TestSQLiteOnly(t *testing.T) {
+	cgo.OrSkip(t)
 	c := newConsumer(t, `package main
 
 import (
@@ -86,6 +89,7 @@ var quickstart = regexp.MustCompile("(?ms)^```go\n(package main\n.*?)^```\n.*?^`
 // TestQuickstart copies the quickstart of the README into an empty module and
 // runs it.
 func TestQuickstart(t *testing.T) {
+	cgo.OrSkip(t)
 	readme, err := os.ReadFile(filepath.Join(root(t), "README.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -69,6 +69,9 @@ var caps = driver.Caps{
 	FilterFeed:       true,
 }
 
+// openFaulty is set where mattn's driver is built.
+var openFaulty func(t conformance.TB, dsn string) conformance.Faulty
+
 func TestConformance(t *testing.T) {
 	conformance.Run(t, conformance.Config{
 		Open:      open,

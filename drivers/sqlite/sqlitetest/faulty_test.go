@@ -1,3 +1,5 @@
+//go:build cgo
+
 package sqlitetest
 
 import (
@@ -19,7 +21,7 @@ type faulty struct {
 	broken *atomic.Int32
 }
 
-func openFaulty(t conformance.TB, dsn string) conformance.Faulty {
+func openMattnFaulty(t conformance.TB, dsn string) conformance.Faulty {
 	f := faulty{"file:" + dsn, new(atomic.Int32)}
 	db := sql.OpenDB(f)
 	s, err := sqlite.New(t.Context(), db, sqlite.Config{})
@@ -78,3 +80,5 @@ func (s faultyCommit) ExecContext(ctx context.Context, args []sqldriver.NamedVal
 	}
 	return res, err
 }
+
+func init() { openFaulty = openMattnFaulty }
