@@ -57,6 +57,8 @@ func (t *test) startWorker(work string) *worker {
 	}
 	w := &worker{cmd: exec.Command(os.Args[0], "-test.run="+strings.Join(pattern, "/"), "-test.timeout=5m"), done: make(chan struct{}), first: make(chan struct{})}
 	w.cmd.Env = append(os.Environ(), workEnv+"="+work+" "+root, dsnEnv+"="+t.data())
+	dir := t.TempDir() // what it leaves behind goes with the test
+	w.cmd.Env = append(w.cmd.Env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
 	w.cmd.Stderr = &w.err
 	out, err := w.cmd.StdoutPipe()
 	t.must(err)
