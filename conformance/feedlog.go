@@ -157,7 +157,7 @@ func (c *client) whole(limit int) []driver.Record {
 			t.broken("F5", "nothing new for %v at %d, and event %d of stream %.60q, id %v, was never returned", t.cfg.FeedBound, after, p.version, p.stream, id)
 		}
 	}
-	c.reachHead(after)
+	all = append(all, c.reachHead(after)...)
 	c.compare(all)
 	return all
 }
@@ -201,8 +201,8 @@ func (c *client) readFiltered(after driver.Position, limit int, f driver.Filter)
 	}
 }
 
-// reachHead reads on until Next is the head.
-func (c *client) reachHead(after driver.Position) {
+// reachHead reads on until Next is the head, and returns what it found.
+func (c *client) reachHead(after driver.Position) (found []driver.Record) {
 	t := c.t
 	t.Helper()
 	head, err := c.Head(t.ctx)
@@ -212,12 +212,13 @@ func (c *client) reachHead(after driver.Position) {
 			page, err := c.ReadAll(t.ctx, driver.FeedQuery{After: after})
 			t.must(err)
 			moved := page.Next > after
-			after = page.Next
+			found, after = append(found, page.Records...), page.Next
 			return moved
 		}) {
 			t.broken("F13", "Head is %d, and ReadAll got no further than %d within %v", head, after, t.cfg.FeedBound)
 		}
 	}
+	return found
 }
 
 // compare holds all that was seen of the feed against the whole of it.

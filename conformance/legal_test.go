@@ -2,6 +2,9 @@ package conformance
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +44,8 @@ func TestStrangeButLegalStores(t *testing.T) {
 			if testing.Short() && c.name != "plain" && c.name != "late with gaps" && c.name != "empty pages" {
 				t.Skip("-short")
 			}
+			defer func() { quick = false }()
+			quick = c.name != "plain" && c.name != "late with gaps" && c.name != "one record a page"
 			y := newToy()
 			c.set(y)
 			cfg := y.config(3 * time.Second)
@@ -52,6 +57,84 @@ func TestStrangeButLegalStores(t *testing.T) {
 			}
 			Run(t, cfg)
 		})
+	}
+}
+
+// TestWrappedErrors runs the suite on a store that wraps what it returns.
+func TestWrappedErrors(t *testing.T) {
+	wrap := func(err error) error {
+		if err == nil {
+			return nil
+		}
+		return fmt.Errorf("toy: node 7: %w", err)
+	}
+	o := &overrides{
+		append: func(s *toyStore, ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+			res, err := s.Append(ctx, req)
+			return res, wrap(err)
+		},
+		stream: func(s *toyStore, ctx context.Context, q driver.StreamQuery) (driver.StreamPage, error) {
+			page, err := s.ReadStream(ctx, q)
+			return page, wrap(err)
+		},
+		feed: func(s *toyStore, ctx context.Context, q driver.FeedQuery) (driver.FeedPage, error) {
+			page, err := s.ReadAll(ctx, q)
+			return page, wrap(err)
+		},
+		head: func(s *toyStore, ctx context.Context) (driver.Position, error) {
+			p, err := s.Head(ctx)
+			return p, wrap(err)
+		},
+		list: func(s *toyStore, ctx context.Context, q driver.ListQuery) (driver.ListPage, error) {
+			page, err := s.ListStreams(ctx, q)
+			return page, wrap(err)
+		},
+		delete: func(s *toyStore, ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
+			a, err := s.Delete(ctx, req)
+			return a, wrap(err)
+		},
+		save: func(s *toyStore, ctx context.Context, cp driver.Checkpoint, prev driver.Revision) error {
+			return wrap(s.SaveCheckpoint(ctx, cp, prev))
+		},
+		saveSnap: func(s *toyStore, ctx context.Context, snap driver.Snapshot) error {
+			return wrap(s.SaveSnapshot(ctx, snap))
+		},
+	}
+	y := newToy()
+	cfg := y.config(3 * time.Second)
+	cfg.Fault, cfg.Hold = nil, nil
+	cfg.Open = func(ctx context.Context, dsn string) (driver.Store, error) {
+		s, err := y.Open(ctx, dsn)
+		if err != nil {
+			return nil, wrap(err)
+		}
+		return &wrong{s, o}, nil
+	}
+	Run(t, cfg)
+}
+
+func TestKnownFailures(t *testing.T) {
+	y := newToy()
+	y.step = 3 // which Gapless does not allow
+	cfg := y.config(time.Second).withDefaults()
+	p, err := probeStore(t, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		check string
+		fails bool
+		said  string
+	}{
+		{"feed/gapless", false, "known: for a reason\nfeed/gapless: F14 does not hold"},
+		{"feed/head", true, "passes, and is in Config.Known: for a reason"},
+	} {
+		r := newRecorder(t.Context(), t.Name())
+		i := slices.IndexFunc(checks, func(k check) bool { return k.name == c.check })
+		r.run(func() { runKnown(r, &cfg, p, &checks[i], "for a reason") })
+		if r.Failed() != c.fails || !strings.HasPrefix(r.log(), c.said) {
+			t.Errorf("%s: failed %t, said %q", c.check, r.Failed(), r.log())
+		}
 	}
 }
 

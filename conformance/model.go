@@ -337,7 +337,7 @@ func (c *client) step(m *model, prefix string, o op) {
 			c.checkpointAsModel(m, stream, o)
 		}
 	case 12:
-		if implementing[driver.SnapshotStore](c.s) {
+		if implementing[driver.SnapshotStore](c.s) && m.head(stream) > 0 {
 			c.snapshotAsModel(m, stream, o)
 		}
 	case 13:

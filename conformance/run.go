@@ -66,7 +66,7 @@ func Run(t *testing.T, cfg Config) {
 }
 
 // runKnown runs a check that is expected to fail.
-func runKnown(t *testing.T, cfg *Config, p *probe, c *check, reason string) {
+func runKnown(t TB, cfg *Config, p *probe, c *check, reason string) {
 	r := newRecorder(t.Context(), t.Name())
 	r.run(func() { runCheck(r, cfg, p, c) })
 	if !r.Failed() {

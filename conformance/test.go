@@ -110,9 +110,12 @@ func (t *test) closeAll() {
 	}
 }
 
+// quick makes a run as -short does.
+var quick bool
+
 // scale returns n, or a fifth of it with -short.
 func (t *test) scale(n int) int {
-	if testing.Short() {
+	if quick || testing.Short() {
 		return max(n/5, 2)
 	}
 	return n
@@ -122,7 +125,7 @@ func (t *test) scale(n int) int {
 var spanTime = time.Second
 
 func (t *test) span() time.Duration {
-	if testing.Short() {
+	if quick || testing.Short() {
 		return spanTime / 10
 	}
 	return spanTime

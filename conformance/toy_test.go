@@ -745,9 +745,16 @@ func (s *toyStore) DeleteCheckpoint(ctx context.Context, name string) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	lost, reply := s.fault()
+	if lost && !reply {
+		return driver.Transient(errLost)
+	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	delete(s.d.checkpoints, name)
+	if lost {
+		return &driver.UnknownOutcomeError{Err: errLost}
+	}
 	return nil
 }
 
@@ -766,6 +773,10 @@ func (s *toyStore) SaveSnapshot(ctx context.Context, snap driver.Snapshot) error
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	lost, reply := s.fault()
+	if lost && !reply {
+		return driver.Transient(errLost)
+	}
 	d := s.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -777,6 +788,9 @@ func (s *toyStore) SaveSnapshot(ctx context.Context, snap driver.Snapshot) error
 		snap.Data = bytes.Clone(snap.Data)
 		d.snapshots[key] = snap
 	}
+	if lost {
+		return &driver.UnknownOutcomeError{Err: errLost}
+	}
 	return nil
 }
 
@@ -784,9 +798,16 @@ func (s *toyStore) DeleteSnapshot(ctx context.Context, stream, kind string) erro
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	lost, reply := s.fault()
+	if lost && !reply {
+		return driver.Transient(errLost)
+	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	delete(s.d.snapshots, [2]string{stream, kind})
+	if lost {
+		return &driver.UnknownOutcomeError{Err: errLost}
+	}
 	return nil
 }
 

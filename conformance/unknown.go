@@ -347,7 +347,8 @@ func checkEndsSoon(t *test) {
 			if took > after+settleTime {
 				t.broken("U5", "%s returned %v after its context had ended", name, took-after)
 			}
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			sent := name == "Append again" && errors.Is(err, driver.ErrUnknownOutcome)
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) && !sent {
 				t.broken("U5", "%s, whose context ended while it ran: error %v", name, err)
 			}
 		}
@@ -428,18 +429,53 @@ func checkLostConnection(t *test) {
 			c.lookAtDelete(d, got)
 		}
 		attempts = append(attempts, attempt{delete: &d, err: err})
-		if _, ok := c.s.(driver.CheckpointStore); ok {
-			cp := driver.Checkpoint{Name: stream, Position: 1, Revision: record().ID}
-			f.Break(reply)
-			if err := c.SaveCheckpoint(t.ctx, cp, driver.Revision{}); err != nil {
-				if !errors.Is(err, driver.ErrUnknownOutcome) {
-					t.broken("U3", "SaveCheckpoint with the connection lost (reply %t): %v", reply, err)
-				}
-				t.must(c.SaveCheckpoint(t.ctx, cp, driver.Revision{}))
+		if implementing[driver.GroupAppender](c.s) {
+			var reqs []driver.AppendRequest
+			for i := range t.batch(3) {
+				reqs = append(reqs, to(fmt.Sprintf("lost-%t-group-%d", reply, i), []driver.Expected{driver.NoStream, driver.Any}[i%2], record()))
 			}
+			f.Break(reply)
+			for i, o := range c.AppendGroup(t.ctx, reqs) {
+				attempts = append(attempts, attempt{req: reqs[i], res: o.Result, err: o.Err})
+			}
+		}
+		if implementing[driver.CheckpointStore](c.s) {
+			cp := at(stream, 1)
+			t.lost(f, reply, "SaveCheckpoint", func() error { return c.SaveCheckpoint(t.ctx, cp, driver.Revision{}) })
+			t.loads(a, "U3", "after its connection was lost", cp)
+			t.lost(f, reply, "DeleteCheckpoint", func() error { return c.DeleteCheckpoint(t.ctx, cp.Name) })
+			if got := a.checkpoints(0); len(got) != 0 {
+				t.broken("U3", "DeleteCheckpoint succeeded, and there is %+v", got[0])
+			}
+		}
+		if implementing[driver.SnapshotStore](c.s) {
+			name := fmt.Sprintf("lost-%t-snapshot", reply)
+			a.fill(name, 0, 1)
+			snap := snapshot(name, "state", 1)
+			t.lost(f, reply, "SaveSnapshot", func() error { return c.SaveSnapshot(t.ctx, snap) })
+			t.keeps(a, "U3", "after its connection was lost", snap)
+			t.lost(f, reply, "DeleteSnapshot", func() error { return c.DeleteSnapshot(t.ctx, name, "state") })
+			t.keepsNone(a, "U3", "after its connection was lost", name, "state")
 		}
 	}
 	a.judge(attempts)
+}
+
+// lost makes a call whose connection is lost, and makes it again if its outcome
+// is unknown. (client makes it again if the error is transient.)
+func (t *test) lost(f Faulty, reply bool, name string, call func() error) {
+	t.Helper()
+	f.Break(reply)
+	err := call()
+	if e, unknown := errors.AsType[*driver.UnknownOutcomeError](err); unknown {
+		if len(e.Parts) > 0 {
+			t.broken("U3", "%s, which changes no stream, has the unknown outcome of %d parts", name, len(e.Parts))
+		}
+		err = call()
+	}
+	if err != nil {
+		t.broken("U3", "%s with the connection lost (reply %t): %v", name, reply, err)
+	}
 }
 
 // checkDown cuts the database off while writes run.
