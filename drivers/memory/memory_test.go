@@ -116,3 +116,70 @@ func TestOpenWithAnEndedContext(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A call looks at a part of the feed, and holds no lock for long, however few
+// events match.
+func TestFilterOverALongStretch(t *testing.T) {
+	s := memory.New()
+	defer s.Close()
+	const n = 60_000
+	for done := 0; done < n; done += 1000 {
+		recs := make([]driver.Record, 1000)
+		for i := range recs {
+			recs[i] = driver.Record{ID: driver.NewID(time.Now()), Type: "common", Encoding: "json", Time: time.Now()}
+		}
+		if done+1000 == n {
+			recs[999].Type = "rare"
+		}
+		_, err := s.Append(t.Context(), driver.AppendRequest{Parts: []driver.Part{{Stream: "long", Expected: driver.Any, Records: recs}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := driver.FeedQuery{Filter: driver.Filter{Types: []string{"rare"}}}
+	var found []driver.Position
+	for pages := 1; ; pages++ {
+		page, err := s.ReadAll(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			found = append(found, r.Position)
+		}
+		if page.End {
+			if pages < 2 || page.Next != n {
+				t.Errorf("End on page %d, at %d", pages, page.Next)
+			}
+			break
+		}
+		if page.Next <= q.After {
+			t.Fatalf("page %d does not move Next from %d", pages, q.After)
+		}
+		q.After = page.Next
+	}
+	if len(found) != 1 || found[0] != n {
+		t.Errorf("found %v, want [%d]", found, n)
+	}
+}
+
+// A page has some MiB at most, and one event at least.
+func TestPagesOfLargeEvents(t *testing.T) {
+	s := memory.New()
+	defer s.Close()
+	rec := func() driver.Record {
+		return driver.Record{ID: driver.NewID(time.Now()), Type: "t", Encoding: "e", Time: time.Now(), Data: make([]byte, 1<<20-100)}
+	}
+	for range 10 {
+		if _, err := s.Append(t.Context(), driver.AppendRequest{Parts: []driver.Part{{Stream: "s", Expected: driver.Any, Records: []driver.Record{rec()}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := s.ReadStream(t.Context(), driver.StreamQuery{Stream: "s"})
+	if err != nil || len(page.Records) == 0 || len(page.Records) == 10 || page.End {
+		t.Errorf("a page of a stream has %d of 10 MiB, End %t, error %v", len(page.Records), page.End, err)
+	}
+	feed, err := s.ReadAll(t.Context(), driver.FeedQuery{})
+	if err != nil || len(feed.Records) == 0 || len(feed.Records) == 10 || feed.End {
+		t.Errorf("a page of the feed has %d of 10 MiB, End %t, error %v", len(feed.Records), feed.End, err)
+	}
+}
