@@ -36,20 +36,20 @@ type (
 	streamPage    = driver.StreamPage
 	feedQuery     = driver.FeedQuery
 	page          = driver.FeedPage
-	record_       = driver.Record
+	stored        = driver.Record
 )
 
 var mutants = []mutant{
 	// Records.
-	{name: "loses metadata", rules: "R1", checks: "records/bytes", with: written(func(r *record_) { r.Metadata = nil })},
-	{name: "cuts data at a NUL", rules: "R1", checks: "records/bytes", with: written(func(r *record_) { r.Data, _, _ = bytes.Cut(r.Data, []byte{0}) })},
-	{name: "cuts data at 64 KiB", rules: "R1 S1", checks: "records/bytes", set: noLimits, with: written(func(r *record_) { r.Data = r.Data[:min(len(r.Data), 1<<16-1)] })},
-	{name: "rewrites JSON", rules: "R1", checks: "records/bytes", with: written(func(r *record_) { r.Data = bytes.ReplaceAll(r.Data, []byte(": "), []byte(":")) })},
-	{name: "sorts tags", rules: "R1", checks: "records/bytes", with: written(func(r *record_) { slices.Sort(r.Tags) })},
-	{name: "removes tags that occur twice", rules: "R1", checks: "records/bytes", with: written(func(r *record_) { r.Tags = slices.Compact(r.Tags) })},
-	{name: "keeps milliseconds", rules: "R2", checks: "records/time", with: written(func(r *record_) { r.Time = r.Time.Truncate(time.Millisecond) })},
-	{name: "rounds to the microsecond", rules: "R2", checks: "records/time", with: written(func(r *record_) { r.Time = r.Time.Round(time.Microsecond) })},
-	{name: "keeps times as 64 bits of nanoseconds", rules: "R2", checks: "records/time", with: written(func(r *record_) { r.Time = time.Unix(0, r.Time.UnixNano()) })},
+	{name: "loses metadata", rules: "R1", checks: "records/bytes", with: written(func(r *stored) { r.Metadata = nil })},
+	{name: "cuts data at a NUL", rules: "R1", checks: "records/bytes", with: written(func(r *stored) { r.Data, _, _ = bytes.Cut(r.Data, []byte{0}) })},
+	{name: "cuts data at 64 KiB", rules: "R1 S1", checks: "records/bytes", set: noLimits, with: written(func(r *stored) { r.Data = r.Data[:min(len(r.Data), 1<<16-1)] })},
+	{name: "rewrites JSON", rules: "R1", checks: "records/bytes", with: written(func(r *stored) { r.Data = bytes.ReplaceAll(r.Data, []byte(": "), []byte(":")) })},
+	{name: "sorts tags", rules: "R1", checks: "records/bytes", with: written(func(r *stored) { slices.Sort(r.Tags) })},
+	{name: "removes tags that occur twice", rules: "R1", checks: "records/bytes", with: written(func(r *stored) { r.Tags = slices.Compact(r.Tags) })},
+	{name: "keeps milliseconds", rules: "R2", checks: "records/time", with: written(func(r *stored) { r.Time = r.Time.Truncate(time.Millisecond) })},
+	{name: "rounds to the microsecond", rules: "R2", checks: "records/time", with: written(func(r *stored) { r.Time = r.Time.Round(time.Microsecond) })},
+	{name: "keeps times as 64 bits of nanoseconds", rules: "R2", checks: "records/time", with: written(func(r *stored) { r.Time = time.Unix(0, r.Time.UnixNano()) })},
 	{name: "returns times in another zone", rules: "R2", checks: "records/time", with: streamPaged(func(_ streamQuery, p *streamPage) {
 		for i := range p.Records {
 			p.Records[i].Time = p.Records[i].Time.In(time.FixedZone("east", 3600))
@@ -87,8 +87,8 @@ var mutants = []mutant{
 	// Names.
 	{name: "folds the case of streams", rules: "N1", checks: "names/streams", with: renamed(strings.ToLower)},
 	{name: "trims streams", rules: "N1", checks: "names/streams", with: renamed(func(s string) string { return "." + strings.TrimRight(s, " ") })},
-	{name: "folds the case of types", rules: "N1", checks: "names/types", with: written(func(r *record_) { r.Type = strings.ToLower(r.Type) })},
-	{name: "trims tags", rules: "N1", checks: "names/types", with: written(func(r *record_) {
+	{name: "folds the case of types", rules: "N1", checks: "names/types", with: written(func(r *stored) { r.Type = strings.ToLower(r.Type) })},
+	{name: "trims tags", rules: "N1", checks: "names/types", with: written(func(r *stored) {
 		for i := range r.Tags {
 			r.Tags[i] = "." + strings.TrimSpace(r.Tags[i])
 		}
@@ -97,7 +97,7 @@ var mutants = []mutant{
 		f := q.Filter
 		q.Filter = driver.Filter{}
 		p, err := s.ReadAll(ctx, q)
-		p.Records = slices.DeleteFunc(p.Records, func(r record_) bool {
+		p.Records = slices.DeleteFunc(p.Records, func(r stored) bool {
 			return len(f.Types) > 0 && !slices.ContainsFunc(f.Types, func(t string) bool { return strings.EqualFold(t, r.Type) }) ||
 				len(f.Prefixes) > 0 && !slices.ContainsFunc(f.Prefixes, func(p string) bool { return strings.HasPrefix(r.Stream, p) })
 		})
@@ -616,7 +616,7 @@ var mutants = []mutant{
 		f := q.Filter
 		q.Filter = driver.Filter{Types: f.Types}
 		p, err := s.ReadAll(ctx, q)
-		p.Records = slices.DeleteFunc(p.Records, func(r record_) bool {
+		p.Records = slices.DeleteFunc(p.Records, func(r stored) bool {
 			return len(f.Prefixes) > 0 && !slices.ContainsFunc(f.Prefixes, func(p string) bool { return strings.Contains(r.Stream, p) })
 		})
 		return p, err
@@ -719,7 +719,7 @@ var mutants = []mutant{
 		return a, err
 	})},
 	{name: "leaves the record of a delete out of the feed", rules: "D1 F5 F9", checks: "delete/closes", with: fedPaged(func(q feedQuery, p *page) {
-		p.Records = slices.DeleteFunc(p.Records, func(r record_) bool { return r.Type == driver.TypeDeleted })
+		p.Records = slices.DeleteFunc(p.Records, func(r stored) bool { return r.Type == driver.TypeDeleted })
 	})},
 	{name: "writes a record of its own", rules: "D1", checks: "delete/closes", with: deleted(func(s *toyStore, ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
 		req.Record.Data, req.Record.Metadata, req.Record.Tags = nil, nil, nil
@@ -751,7 +751,7 @@ var mutants = []mutant{
 		return s.ReadStream(ctx, q)
 	})},
 	{name: "leaves the last record of a deleted stream out", rules: "D2 S3", checks: "delete/read", with: streamPaged(func(q streamQuery, p *streamPage) {
-		p.Records = slices.DeleteFunc(p.Records, func(r record_) bool { return r.Type == driver.TypeDeleted })
+		p.Records = slices.DeleteFunc(p.Records, func(r stored) bool { return r.Type == driver.TypeDeleted })
 	})},
 	{name: "takes a purge for a tombstone", rules: "D3 D4 D6", checks: "delete/purge delete/purge-closed delete/again", with: deleted(func(s *toyStore, ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
 		a, err := s.Delete(ctx, req)
@@ -1237,7 +1237,7 @@ var mutants = []mutant{
 		s.d.mu.Lock()
 		s.d.corrupt = damaged
 		s.d.mu.Unlock()
-		p.Records = slices.DeleteFunc(p.Records, func(r record_) bool { return damaged[r.Stream] && r.Version == 2 })
+		p.Records = slices.DeleteFunc(p.Records, func(r stored) bool { return damaged[r.Stream] && r.Version == 2 })
 		return p, err
 	})},
 

@@ -52,8 +52,8 @@ func checkMalformed(t *test) {
 }
 
 func checkForeign(t *test) {
-	for i, make := range t.cfg.Foreign {
-		dsn, intact := make(t.TB)
+	for i, foreign := range t.cfg.Foreign {
+		dsn, intact := foreign(t.TB)
 		for range 2 {
 			t.fails("O1", fmt.Sprintf("data that is not the store's (%d)", i), dsn)
 			if err := intact(); err != nil {

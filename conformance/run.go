@@ -135,10 +135,13 @@ type need struct {
 
 // implements is the need of an optional interface.
 func implements[I any](name string) need {
-	return need{name, func(p *probe) bool {
-		_, ok := p.store.(I)
-		return ok
-	}}
+	return need{name, func(p *probe) bool { return implementing[I](p.store) }}
+}
+
+// implementing reports whether a store has an optional interface.
+func implementing[I any](s driver.Store) bool {
+	_, ok := s.(I)
+	return ok
 }
 
 // What the store claims.

@@ -212,11 +212,6 @@ func (c *client) attempt(ctx context.Context, rng *rand.Rand, unique string) []a
 	return []attempt{{req: req, res: res, err: err}}
 }
 
-func implementing[I any](s driver.Store) bool {
-	_, ok := s.(I)
-	return ok
-}
-
 // judge decides attempts of unknown outcome by sending them again, and then
 // holds what each write returned against what is stored.
 func (c *client) judge(attempts []attempt) {

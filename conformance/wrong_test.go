@@ -169,14 +169,14 @@ func (w *wrong) DeleteSnapshot(ctx context.Context, stream, kind string) error {
 
 // byData makes the overrides of a mutant once for each data, so that what they
 // remember is shared by its clients.
-func byData(make func() overrides) func(dsn string) *overrides {
+func byData(with func() overrides) func(dsn string) *overrides {
 	var mu sync.Mutex
 	made := map[string]*overrides{}
 	return func(dsn string) *overrides {
 		mu.Lock()
 		defer mu.Unlock()
 		if made[dsn] == nil {
-			o := make()
+			o := with()
 			made[dsn] = &o
 		}
 		return made[dsn]
