@@ -157,10 +157,8 @@ func checkBeside(t *test) {
 		cs = append(cs, c)
 	}
 	for i, c := range cs {
-		var heads []driver.Version
 		for k := range 3 {
-			a := c.append("same", driver.Exactly(driver.Version(k)), record())
-			heads = append(heads, a.Last)
+			c.append("same", driver.Exactly(driver.Version(k)), record())
 		}
 		c.append(fmt.Sprint("own-", i), driver.NoStream, record())
 		if implementing[driver.CheckpointStore](c.s) {

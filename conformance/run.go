@@ -118,11 +118,11 @@ type probe struct {
 func probeStore(tb TB, cfg *Config) (*probe, error) {
 	s, err := cfg.Open(tb.Context(), cfg.DSN(tb))
 	if err != nil {
-		return nil, fmt.Errorf("Open: %w", err)
+		return nil, fmt.Errorf("at Open: %w", err)
 	}
 	p := &probe{cfg: cfg, caps: s.Caps(), store: s}
 	if err := s.Close(); err != nil {
-		return nil, fmt.Errorf("Close: %w", err)
+		return nil, fmt.Errorf("at Close: %w", err)
 	}
 	return p, nil
 }

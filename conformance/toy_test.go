@@ -30,14 +30,12 @@ type toy struct {
 	flaky bool          // some calls fail with a transient error
 	lag   time.Duration // of listings
 
-	naive   bool // the feed passes what is still being written
-	stuck   bool // the feed waits for what was rolled back
-	blocks  bool // each client takes positions from a block of its own
-	unfair  bool // the position is taken before the stream is waited for
-	schema  int  // the version that the driver knows
-	mu      sync.Mutex
-	data    map[string]*toyData
-	backups int
+	naive  bool // the feed passes what is still being written
+	stuck  bool // the feed waits for what was rolled back
+	blocks bool // each client takes positions from a block of its own
+	schema int  // the version that the driver knows
+	mu     sync.Mutex
+	data   map[string]*toyData
 }
 
 type toyData struct {
