@@ -18,6 +18,16 @@ import (
 	"github.com/go-es/es/drivers/memory"
 )
 
+// beyond returns 2^31 and what an error says of it; where an int has 32 bits, it
+// wraps.
+func beyond() (limit int, says string) {
+	limit = math.MaxInt32
+	if limit++; limit < 0 {
+		return limit, "is negative"
+	}
+	return limit, "above 2^31-1"
+}
+
 // Without a limit the number of pages does not matter.
 func TestFeedOfManyPages(t *testing.T) {
 	s := over(t, memory.New())
@@ -216,6 +226,7 @@ func TestResume(t *testing.T) {
 
 func TestFeedRefuses(t *testing.T) {
 	long := strings.Repeat("n", 256)
+	large, largeSays := beyond()
 	for _, row := range []struct {
 		name string
 		opt  es.FeedOption
@@ -231,7 +242,7 @@ func TestFeedRefuses(t *testing.T) {
 		{"long prefix", es.Prefixes(long), es.ErrInvalid, "the limit is 255"},
 		{"negative limit", es.Limit(-1), es.ErrInvalid, "es: limit: -1 is negative"},
 		{"negative page", es.PageSize(-1), es.ErrInvalid, "es: page size: -1 is negative"},
-		{"page above 2^31-1", es.PageSize(math.MaxInt32 + 1), es.ErrInvalid, "above 2^31-1"},
+		{"page above 2^31-1", es.PageSize(large), es.ErrInvalid, largeSays},
 		{"after 2^63", es.After(1 << 63), es.ErrInvalid, "above 2^63-1"},
 		{"seen after the position", es.Resume(es.Checkpoint{Position: 1, SeenAt: 2, SeenID: es.ID{1}}), es.ErrInvalid, "is above the position to read after"},
 		{"seen without an id", es.Resume(es.Checkpoint{Position: 1, SeenAt: 1}), es.ErrInvalid, "not both"},

@@ -81,6 +81,12 @@ func many(n int, again bool) []driver.Record {
 }
 
 func TestCheck(t *testing.T) {
+	large := math.MaxInt32
+	large++
+	largeSays := "es: limit: 2147483648 is above 2^31-1"
+	if large < 0 { // an int has 32 bits
+		largeSays = "es: limit: -2147483648 is negative"
+	}
 	const max63 = math.MaxInt64
 	type rows []struct {
 		name string
@@ -198,7 +204,7 @@ func TestCheck(t *testing.T) {
 			{"last version", driver.Caps{}, driver.StreamQuery{Stream: "s", From: max63, Limit: math.MaxInt32, Backward: true, Deleted: true}, ""},
 			{"beyond the last version", driver.Caps{}, driver.StreamQuery{Stream: "s", From: max63 + 1}, "es: version to read from: 9223372036854775808 is above 2^63-1"},
 			{"negative limit", driver.Caps{}, driver.StreamQuery{Stream: "s", Limit: -1}, "es: limit: -1 is negative"},
-			{"large limit", driver.Caps{}, driver.StreamQuery{Stream: "s", Limit: math.MaxInt32 + 1}, "es: limit: 2147483648 is above 2^31-1"},
+			{"large limit", driver.Caps{}, driver.StreamQuery{Stream: "s", Limit: large}, largeSays},
 			{"empty stream", driver.Caps{}, driver.StreamQuery{}, "es: stream: is empty"},
 		},
 		"feed query": {
