@@ -66,6 +66,9 @@ type Store struct {
 	hub    *hub      // nil: nobody is woken
 	values *sync.Map // of the layers above; see Attach
 	bare   bool      // made by With
+
+	closing   chan struct{} // closed when Close begins; nil if bare
+	closeOnce *sync.Once
 }
 
 // Open opens the store that dsn names with the driver registered under name. A
@@ -118,7 +121,7 @@ func New(drv driver.Store, opts ...Option) (*Store, error) {
 }
 
 func newStore(drv driver.Store, set *settings) *Store {
-	s := &Store{settings: set, drv: drv, caps: drv.Caps(), hub: newHub(drv), values: new(sync.Map)}
+	s := &Store{settings: set, drv: drv, caps: drv.Caps(), hub: newHub(drv), values: new(sync.Map), closing: make(chan struct{}), closeOnce: new(sync.Once)}
 	if g, ok := drv.(driver.GroupAppender); ok {
 		s.queue = newQueue(g, drv.Append, s.caps)
 	}
@@ -153,11 +156,15 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close lets the appends that wait for their turn be written, ends subscriptions
 // with [ErrClosed] and closes the driver's store: calls that run end, or fail with
-// ErrClosed. Closing again is no error.
+// ErrClosed. Nothing is tried again from then on, and once a write fails because
+// the database is busy or the like, the appends that still wait fail with
+// ErrClosed: nothing of them was sent, and Close waits for a database that does
+// not answer no longer than one write does. Closing again is no error.
 func (s *Store) Close() error {
 	if s.bare {
 		return nil
 	}
+	s.closeOnce.Do(func() { close(s.closing) })
 	s.queue.close()
 	s.hub.close()
 	return s.drv.Close()

@@ -59,8 +59,11 @@ func (q *queue) append(ctx context.Context, req driver.AppendRequest, events, by
 	if !q.busy {
 		q.busy = true
 		q.mu.Unlock()
-		defer q.pass()
-		return q.single(ctx, req)
+		busy := false // the database was, or the like
+		defer func() { q.pass(busy) }()
+		out, err := q.single(ctx, req)
+		busy = IsTransient(err)
+		return out, err
 	}
 	w := &waiter{ctx: ctx, req: req, events: events, bytes: bytes, ready: make(chan struct{})}
 	q.waiting = append(q.waiting, w)
@@ -94,9 +97,10 @@ func (q *queue) leave(w *waiter) bool {
 // write writes the group that w leads, and lets the next one begin.
 func (q *queue) write(w *waiter) {
 	group := w.group
-	done := false
+	done, busy := false, false
 	defer func() {
 		for _, m := range group {
+			busy = busy || IsTransient(m.out.Err)
 			if !done {
 				m.out = driver.Outcome{Err: lost(m.req, "the driver panicked while it wrote a group")}
 			}
@@ -104,7 +108,7 @@ func (q *queue) write(w *waiter) {
 				close(m.ready)
 			}
 		}
-		q.pass()
+		q.pass(busy)
 	}()
 	if len(group) == 1 {
 		w.out.Result, w.out.Err = q.single(w.ctx, w.req)
@@ -170,9 +174,18 @@ func groupContext(group []*waiter) (context.Context, context.CancelFunc) {
 }
 
 // pass hands the writing on to the first that waits, with all that can go along.
-func (q *queue) pass() {
+// If the store is closing and the database was just busy, the next write may wait
+// for it as long as the last: those that wait are refused instead.
+func (q *queue) pass(busy bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed && busy {
+		for _, w := range q.waiting {
+			w.taken, w.out.Err = true, ErrClosed
+			close(w.ready)
+		}
+		q.waiting = nil
+	}
 	if len(q.waiting) == 0 {
 		q.busy = false
 		q.idle.Broadcast()
@@ -202,7 +215,8 @@ func (q *queue) pass() {
 
 func above(n, limit int) bool { return limit > 0 && n > limit }
 
-// close lets what waits be written, and nothing new in.
+// close lets what waits be written, as long as the database is not busy, and
+// nothing new in.
 func (q *queue) close() {
 	if q == nil {
 		return

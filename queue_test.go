@@ -725,3 +725,102 @@ func TestQueueInParallel(t *testing.T) {
 		t.Error("no group was formed")
 	}
 }
+
+// A database that stays busy does not hold Close up for every append that waits:
+// after the write that runs, nothing more is sent.
+func TestCloseWhileTheDatabaseIsBusy(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		stream func(w int) string
+		sizes  []int // of the groups that are sent
+		closes time.Duration
+		from   time.Duration // Close begins
+	}{
+		{"one stream", func(int) string { return "s" }, []int{1}, writeTime, writeTime / 2},
+		{"a group runs", func(w int) string { return fmt.Sprint("s", w/2) }, []int{1, 4}, 2 * writeTime, writeTime + writeTime/4},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newSlowGroup()
+			g.onAppend = func(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+				defer g.record(ctx, req)()
+				return driver.AppendResult{}, errBusy
+			}
+			g.onGroup = func(ctx context.Context, reqs []driver.AppendRequest) []driver.Outcome {
+				defer g.record(ctx, reqs...)()
+				outs := make([]driver.Outcome, len(reqs))
+				for i := range outs {
+					outs[i].Err = errBusy
+				}
+				return outs
+			}
+			s, err := es.New(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			var busy, unsent atomic.Int32
+			var wg sync.WaitGroup
+			for w := range 7 {
+				wg.Go(func() {
+					time.Sleep(time.Duration(w) * time.Microsecond) // in this order
+					_, err := s.Append(t.Context(), row.stream(w), es.Any, tick{})
+					is(t, row.name, err, es.ErrClosed)
+					if errors.Is(err, errBroken) {
+						busy.Add(1)
+					} else {
+						unsent.Add(1)
+					}
+					if d := time.Since(start); d != row.closes {
+						t.Errorf("%s: append %d ended after %v", row.name, w, d)
+					}
+				})
+			}
+			time.Sleep(row.from)
+			if err := s.Close(); err != nil {
+				t.Errorf("%s: Close: %v", row.name, err)
+			}
+			if d := time.Since(start); d != row.closes {
+				t.Errorf("%s: it was closed after %v, want %v", row.name, d, row.closes)
+			}
+			wg.Wait()
+			sent := 0
+			for _, n := range row.sizes {
+				sent += n
+			}
+			if !slices.Equal(g.sizes(), row.sizes) || int(busy.Load()) > sent || busy.Load() == 0 || busy.Load()+unsent.Load() != 7 {
+				t.Errorf("%s: groups of %v; %d were told that the database is busy, %d that they were not sent", row.name, g.sizes(), busy.Load(), unsent.Load())
+			}
+		})
+	}
+}
+
+// While the database is not busy, a closing store writes what waits, whatever else
+// goes wrong.
+func TestCloseAfterOtherErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSlowGroup()
+		g.onAppend = func(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+			defer g.record(ctx, req)()
+			return driver.AppendResult{}, errBroken
+		}
+		s, err := es.New(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				_, err := s.Append(t.Context(), "s", es.Any, tick{})
+				is(t, "Append", err, errBroken)
+			})
+		}
+		time.Sleep(writeTime / 2)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		if !slices.Equal(g.sizes(), []int{1, 1, 1, 1}) {
+			t.Errorf("groups of %v", g.sizes())
+		}
+	})
+}

@@ -31,8 +31,8 @@ func idempotent(err error) error {
 func again(err error) bool { return IsTransient(err) || errors.As(err, new(repeatable)) }
 
 // retry calls f until it gives something else than an error after which it may be
-// called again, the context ends, or the time for retries is over. Pauses double,
-// with jitter.
+// called again, the context ends, the store closes, or the time for retries is over.
+// Pauses double, with jitter.
 func (s *Store) retry(ctx context.Context, op Op, f func(ctx context.Context) (int, error)) (n, retries int, err error) {
 	n, err = f(ctx)
 	if err == nil || s.bare || !again(err) {
@@ -44,8 +44,8 @@ func (s *Store) retry(ctx context.Context, op Op, f func(ctx context.Context) (i
 		if time.Now().Add(wait).After(deadline) {
 			return n, retries, err
 		}
-		if ctxErr := sleep(ctx, wait); ctxErr != nil {
-			return n, retries, fmt.Errorf("es: %s: %w; before that: %w", op.Name, ctxErr, err)
+		if ended := sleepOpen(ctx, wait, s.closing); ended != nil {
+			return n, retries, fmt.Errorf("es: %s: %w; before that: %w", op.Name, bare{ended}, bare{err})
 		}
 		retries++
 		if s.hooks != nil && s.hooks.Retry != nil {
@@ -58,7 +58,10 @@ func (s *Store) retry(ctx context.Context, op Op, f func(ctx context.Context) (i
 }
 
 // sleep waits, and returns the context's error if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error { return sleepOpen(ctx, d, nil) }
+
+// sleepOpen is sleep, and returns ErrClosed if closing is closed first.
+func sleepOpen(ctx context.Context, d time.Duration, closing <-chan struct{}) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -66,5 +69,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-closing:
+		return ErrClosed
 	}
 }

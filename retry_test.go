@@ -164,6 +164,26 @@ func TestRetryNoticesTheContextAtOnce(t *testing.T) {
 	})
 }
 
+// A store that closes tries nothing again, and says what the error was.
+func TestRetryEndsWithTheStore(t *testing.T) {
+	for _, op := range operations {
+		synctest.Test(t, func(t *testing.T) {
+			s, calls := troubled(t, func(string) error { return errBusy })
+			start := time.Now()
+			time.AfterFunc(1234*time.Millisecond, func() { s.Close() })
+			err := op.call(t.Context(), s)
+			is(t, op.name, err, es.ErrClosed)
+			is(t, op.name, err, errBroken)
+			if d := time.Since(start); d != 1234*time.Millisecond || *calls < 3 {
+				t.Errorf("%s: %d calls in %v", op.name, *calls, d)
+			}
+			if err != nil && (!strings.HasPrefix(err.Error(), "es: ") || strings.Count(err.Error(), "es: ") > 1) {
+				t.Errorf("%s: error %v", op.name, err)
+			}
+		})
+	}
+}
+
 func TestRetryFor(t *testing.T) {
 	for _, row := range []struct {
 		opts []es.Option
