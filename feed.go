@@ -193,7 +193,9 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 		moved := page.Next > q.After
 		q.After = page.Next
 		n := len(page.Records)
-		if n > 0 {
+		if page.Seen.Position > q.Seen.Position {
+			q.Seen = page.Seen
+		} else if n > 0 {
 			q.Seen = driver.Seen{Position: page.Records[n-1].Position, ID: page.Records[n-1].ID}
 		}
 		next := Page{Next: page.Next, CaughtUp: page.End, seen: q.Seen}
@@ -244,6 +246,9 @@ func (s *Store) follow(ctx context.Context, opts []FeedOption, live bool, yield 
 
 // sane refuses a page that the driver must not give.
 func sane(page *driver.FeedPage, after Position) error {
+	if page.Seen.Position > page.Next {
+		return fmt.Errorf("%w: the feed says that it was seen to position %d, and goes to %d", ErrCorrupt, page.Seen.Position, page.Next)
+	}
 	if page.Next < after {
 		return fmt.Errorf("%w: the feed went back from position %d to %d", ErrCorrupt, after, page.Next)
 	}

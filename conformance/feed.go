@@ -18,6 +18,7 @@ var feedChecks = []check{
 	{"feed/filter", "F10", []need{needFilter}, checkFilter},
 	{"feed/beyond", "F11", nil, checkBeyondFeed},
 	{"feed/seen", "F12", nil, checkSeen},
+	{"feed/page-seen", "F16", nil, checkPageSeen},
 	{"feed/restored", "F12", []need{needRestore, needLasting}, checkRestored},
 	{"feed/head", "F13", nil, checkFeedHead},
 	{"feed/gapless", "F14", []need{needGapless}, checkGapless},
@@ -312,6 +313,53 @@ func checkSeen(t *test) {
 		if p := all[i].Position - 1; !used[p] && p > 0 {
 			if err := ask(driver.Seen{Position: p, ID: all[i].ID}, head, driver.Filter{}); !errors.Is(err, driver.ErrCheckpointAhead) {
 				t.broken("F12", "there is no event at %d, and the reader saw one: error %v", p, err)
+			}
+		}
+	}
+}
+
+// checkPageSeen reads the feed through filters that let little or nothing through,
+// and compares what each page says was seen last with all that is there.
+func checkPageSeen(t *test) {
+	a := t.open()
+	a.mixed("seen-", 6)
+	a.fill("purged", 0, 3)
+	ids, kept := map[driver.Position]driver.ID{}, map[driver.Position]bool{}
+	before := a.whole(0)
+	a.delete("purged", driver.Purge)
+	for _, r := range append(before, a.whole(0)...) {
+		ids[r.Position] = r.ID
+		kept[r.Position] = r.Stream != "purged" || r.Type == driver.TypeDeleted
+	}
+	filters := []driver.Filter{{}}
+	if t.caps.FilterFeed {
+		filters = append(filters, driver.Filter{Types: []string{"none"}}, driver.Filter{Prefixes: []string{"seen-0", "seen-3"}})
+	}
+	for _, f := range filters {
+		for _, limit := range []int{1, 3, 0} {
+			q := driver.FeedQuery{Filter: f, Limit: limit}
+			for deadline := time.Now().Add(t.cfg.FeedBound); ; {
+				page, err := a.ReadAll(t.ctx, q)
+				t.must(err)
+				if page.Next > q.After {
+					var last driver.Position // whose id is not erased
+					for p := range kept {
+						if p <= page.Next && kept[p] {
+							last = max(last, p)
+						}
+					}
+					if id, ok := ids[page.Seen.Position]; page.Seen.Position < last || last > 0 && (!ok || id != page.Seen.ID) {
+						t.broken("F16", "a page up to %d says that %v at %d was seen last, and the last event there is %v at %d: ReadAll(%s)",
+							page.Next, page.Seen.ID, page.Seen.Position, ids[last], last, brief(q))
+					}
+					q.Seen = page.Seen
+				}
+				if q.After = page.Next; page.End {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.broken("F5", "the feed did not come to its End: ReadAll(%s)", brief(q))
+				}
 			}
 		}
 	}

@@ -184,6 +184,7 @@ func (c *client) lookAtFeed(q driver.FeedQuery, page driver.FeedPage) {
 		}
 		prev = r.Position
 	}
+	c.lookAtSeen(q, page)
 	c.log.raise(page.Next)
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
@@ -193,6 +194,24 @@ func (c *client) lookAtFeed(q driver.FeedQuery, page driver.FeedPage) {
 	c.log.starts[page.Next] = true
 	for _, r := range seen {
 		c.log.starts[r.position] = true
+	}
+}
+
+// lookAtSeen looks at what a page says was seen.
+func (c *client) lookAtSeen(q driver.FeedQuery, page driver.FeedPage) {
+	if page.Next <= q.After {
+		return
+	}
+	seen, n := page.Seen, len(page.Records)
+	switch {
+	case (seen.Position == 0) != seen.ID.IsZero():
+		c.t.wrong("F16", "Seen has the position %d and the id %v: ReadAll(%s) = %s", seen.Position, seen.ID, brief(q), brief(page))
+	case seen.Position > page.Next:
+		c.t.wrong("F16", "Seen is at position %d, above Next %d: ReadAll(%s)", seen.Position, page.Next, brief(q))
+	case n > 0 && seen.Position < page.Records[n-1].Position:
+		c.t.wrong("F16", "Seen is at position %d, and the last record of the page at %d: ReadAll(%s)", seen.Position, page.Records[n-1].Position, brief(q))
+	case n > 0 && seen.Position == page.Records[n-1].Position && seen.ID != page.Records[n-1].ID:
+		c.t.wrong("F16", "Seen has the id %v at position %d, and the record there %v: ReadAll(%s)", seen.ID, seen.Position, page.Records[n-1].ID, brief(q))
 	}
 }
 

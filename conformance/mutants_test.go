@@ -656,6 +656,19 @@ var mutants = []mutant{
 		q.Seen = driver.Seen{}
 		return s.ReadAll(ctx, q)
 	})},
+	{name: "says that the last match was seen last", rules: "F16", checks: "feed/page-seen", with: fed(func(s *toyStore, ctx context.Context, q feedQuery) (page, error) {
+		p, err := s.ReadAll(ctx, q)
+		if p.Seen = q.Seen; len(p.Records) > 0 {
+			last := p.Records[len(p.Records)-1]
+			p.Seen = driver.Seen{Position: last.Position, ID: last.ID}
+		}
+		return p, err
+	})},
+	{name: "says that another event was seen last", rules: "F16", checks: "feed/page-seen", with: fed(func(s *toyStore, ctx context.Context, q feedQuery) (page, error) {
+		p, err := s.ReadAll(ctx, q)
+		p.Seen.ID[0]++
+		return p, err
+	})},
 	{name: "looks at what was seen through the filter", rules: "F12", checks: "feed/seen", with: fed(func(s *toyStore, ctx context.Context, q feedQuery) (page, error) {
 		if q.Seen.Position > 0 {
 			p, err := s.ReadAll(ctx, feedQuery{After: q.Seen.Position - 1, Limit: 1, Filter: q.Filter})
@@ -1742,6 +1755,7 @@ func blankPurged() overrides {
 		for _, r := range purged {
 			r.purged = true
 		}
+		p.Seen = s.d.seen(p.Next)
 		s.d.mu.Unlock()
 		return p, s.check(ctx)
 	}}

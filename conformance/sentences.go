@@ -55,6 +55,7 @@ var sentences = map[string]string{
 	"F13": "F13. Head is at or above every Next and every position returned before; ReadAll reaches it without further appends; it is 0 for an empty store.",
 	"F14": "F14. Where Caps.Gapless, the positions are 1, 2, 3 and so on; only purged events are missing.",
 	"F15": "F15. The feed may deliver an append in pieces, with others between them: within each stream in order of version, the parts of several streams in any order.",
+	"F16": "F16. FeedPage.Seen of a page that moves Next is the last event at or below Next that the store has the id of, whatever the Filter, purged or not; zero if there is none. It is the Seen of the following query, and stands in the checkpoint of a reader that stops there.",
 	"D1":  "D1. Delete writes DeleteRequest.Record, of type [TypeDeleted], as the last event of the stream, into the stream and the feed, and closes the stream for good: from then on Append at any expected version, ReadStream and a second Delete fail with a [*StreamError] (errors.Is [ErrStreamDeleted]).",
 	"D2":  "D2. With StreamQuery.Deleted, ReadStream returns a tombstoned stream whole, its TypeDeleted record last.",
 	"D3":  "D3. [Purge] erases the events as well: once Delete has returned, neither ReadStream with Deleted nor the feed returns them; both return the TypeDeleted record. S1 and S2 hold for what is left; a page may be empty with End. Erased is logical: a backup, a log or an unvacuumed page may still hold bytes.",

@@ -566,6 +566,7 @@ func (s *toyStore) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.Feed
 		page.End = false
 		if p := min(d.log[i].rec.Position, horizon) - 1; p > q.After {
 			page.Next = p
+			page.Seen = d.seen(p)
 		}
 		return page, nil
 	}
@@ -581,7 +582,19 @@ func (s *toyStore) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.Feed
 			page.Records = append(page.Records, clone(r.rec))
 		}
 	}
+	page.Seen = d.seen(page.Next)
 	return page, nil
+}
+
+// seen is the last event at or below a position.
+func (d *toyData) seen(p driver.Position) (seen driver.Seen) {
+	for _, r := range d.log {
+		if r.rec.Position > p {
+			break
+		}
+		seen = driver.Seen{Position: r.rec.Position, ID: r.rec.ID}
+	}
+	return seen
 }
 
 // sequence gives positions to a few events, of streams in any order.

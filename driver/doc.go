@@ -119,6 +119,7 @@
 //	F13. Head is at or above every Next and every position returned before; ReadAll reaches it without further appends; it is 0 for an empty store.
 //	F14. Where Caps.Gapless, the positions are 1, 2, 3 and so on; only purged events are missing.
 //	F15. The feed may deliver an append in pieces, with others between them: within each stream in order of version, the parts of several streams in any order.
+//	F16. FeedPage.Seen of a page that moves Next is the last event at or below Next that the store has the id of, whatever the Filter, purged or not; zero if there is none. It is the Seen of the following query, and stands in the checkpoint of a reader that stops there.
 //
 // # Deletion
 //

@@ -98,6 +98,7 @@ type Filter struct {
 type FeedPage struct {
 	Records []Record
 	Next    Position // the After of the following page
+	Seen    Seen     // the last event at or below Next, for the following query
 	End     bool     // nothing is held back and nothing follows, as of now
 }
 

@@ -110,6 +110,9 @@ func (s *Store) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.FeedPag
 		page.Next++
 	}
 	page.End = page.Next == head
+	if page.Next > q.After {
+		page.Seen = driver.Seen{Position: page.Next, ID: d.feed[page.Next-1].ID}
+	}
 	return page, nil
 }
 

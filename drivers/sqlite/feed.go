@@ -86,7 +86,13 @@ func readAll(ctx context.Context, ses session, q driver.FeedQuery) (driver.FeedP
 		return driver.FeedPage{}, err
 	}
 	page.Records = p.records
-	return page, nil
+	page.Seen.Position = page.Next
+	if n := len(p.records); n > 0 && p.records[n-1].Position == page.Next {
+		page.Seen.ID = p.records[n-1].ID
+		return page, nil
+	}
+	page.Seen.ID, err = idAt(ses, page.Next)
+	return page, err
 }
 
 // add appends the record of a row of the feed, unless it was purged. It has to
@@ -143,14 +149,19 @@ func array(names []string) sqldriver.Value {
 
 // seen returns ErrCheckpointAhead unless the event is where the reader saw it.
 func seen(ses session, want driver.Seen) error {
-	ok := false
-	err := ses.query(seenID, func(row []sqldriver.Value) error {
-		id, _ := row[0].([]byte)
-		ok = string(id) == string(want.ID[:])
-		return errStop
-	}, int64(want.Position))
-	if err == nil && !ok {
+	id, err := idAt(ses, want.Position)
+	if err == nil && id != want.ID {
 		err = driver.ErrCheckpointAhead
 	}
 	return err
+}
+
+// idAt returns the id of the event at a position, zero if there is none.
+func idAt(ses session, p driver.Position) (id driver.ID, err error) {
+	err = ses.query(seenID, func(row []sqldriver.Value) error {
+		b, _ := row[0].([]byte)
+		copy(id[:], b)
+		return errStop
+	}, int64(p))
+	return id, err
 }
