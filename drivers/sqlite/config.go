@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/go-es/es/driver"
 )
 
 // Config is what a data source name says; see [ParseDSN].
@@ -59,13 +61,25 @@ const (
 //
 // There are no others: es sets SQLite's own settings itself. The name of a file
 // with a question mark in it is written as a URI: file:a%3Fb.db.
+//
+// What cannot be read is a *driver.InvalidError; so is a name with the scheme of
+// another database, or with "sqlite:" before it. A file that is called so is
+// written ./sqlite:x or as a URI.
 func ParseDSN(dsn string) (Config, error) {
+	for _, scheme := range []string{"sqlite:", "sqlite3:"} {
+		if strings.HasPrefix(dsn, scheme) {
+			return Config{}, malformed(dsn, fmt.Sprintf("leave out %q: it is the name of a file, such as history.db, or file:history.db", scheme))
+		}
+	}
 	path, query, _ := strings.Cut(dsn, "?")
 	if rest, ok := strings.CutPrefix(path, "file:"); ok {
 		var err error
 		if path, err = uriPath(rest); err != nil {
 			return Config{}, malformed(dsn, err.Error())
 		}
+	}
+	if !strings.HasPrefix(dsn, "file:") && strings.Contains(path, "://") {
+		return Config{}, malformed(dsn, "it is the address of another database, and no file name")
 	}
 	cfg := Config{Path: path}
 	if path == "" {
@@ -90,7 +104,28 @@ func ParseDSN(dsn string) (Config, error) {
 }
 
 func malformed(dsn, reason string) error {
-	return fmt.Errorf("es: sqlite: data source name %q: %s", dsn, reason)
+	return &driver.InvalidError{What: fmt.Sprintf("sqlite: data source name %q", withoutSecrets(dsn)), Reason: reason}
+}
+
+// withoutSecrets cuts the user and the password out of an address: all between
+// :// and the last @, because a password may hold any other sign.
+func withoutSecrets(dsn string) string {
+	scheme, rest, ok := strings.Cut(dsn, "://")
+	if !ok {
+		return dsn
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = "..." + rest[at:]
+	}
+	if scheme != "file" {
+		rest, _, _ = strings.Cut(rest, "?") // another database's settings
+	}
+	return scheme + "://" + rest
+}
+
+// invalid returns the error of a configuration that cannot be.
+func invalid(reason string) error {
+	return &driver.InvalidError{What: "sqlite", Reason: reason}
 }
 
 // uriPath returns the path of a URI without its scheme and its parameters.
@@ -101,7 +136,7 @@ func uriPath(s string) (string, error) {
 	if rest, ok := strings.CutPrefix(s, "//"); ok {
 		host, path, _ := strings.Cut(rest, "/")
 		if host != "" && host != "localhost" {
-			return "", fmt.Errorf("the host %q is not this one; a URI is file:PATH or file:///PATH", host)
+			return "", fmt.Errorf("it names a host; a URI is file:PATH or file:///PATH")
 		}
 		s = "/" + path
 	}

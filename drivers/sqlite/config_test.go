@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,9 +46,13 @@ var malformed = map[string]string{
 	"":                              "names no file",
 	"?prefix=x":                     "names no file",
 	"file:":                         "names no file",
+	"sqlite:x.db":                   `leave out "sqlite:"`,
+	"sqlite3:x.db?prefix=a":         `leave out "sqlite3:"`,
+	"sqlite:///x.db":                `leave out "sqlite:"`,
+	"mysql://h/db":                  "another database",
 	"file:es.db#x":                  "%23",
 	"file:es%zz.db":                 "%zz",
-	"file://host/es.db":             `"host"`,
+	"file://host/es.db":             "names a host",
 	"a\x00b.db":                     "NUL",
 	"es.db?mode=ro":                 `unknown parameter "mode"`,
 	"es.db?_journal_mode=WAL":       `unknown parameter "_journal_mode"`,
@@ -82,12 +87,42 @@ func TestParseDSNMalformed(t *testing.T) {
 		} else if !strings.HasPrefix(err.Error(), "es: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q in it", dsn, err, want)
 		}
+		if bad := (*driver.InvalidError)(nil); !errors.As(err, &bad) || !errors.Is(err, driver.ErrInvalid) {
+			t.Errorf("%q: %v is no InvalidError", dsn, err)
+		}
 		if s != nil {
 			t.Errorf("%q: a store beside the error", dsn)
 		}
 	}
 	if left, _ := filepath.Glob("*"); len(left) > 0 {
 		t.Errorf("malformed names left %v behind", left)
+	}
+}
+
+// What another database's address holds does not come out in the error.
+func TestSecrets(t *testing.T) {
+	t.Chdir(t.TempDir())
+	d, _ := driver.Lookup("sqlite")
+	for _, dsn := range []string{
+		"postgres://u:hunter2@h/db?sslmode=off",
+		"postgres://u:a@b/c?d#hunter2@h/db",
+		"postgres://h/db?user=u&password=hunter2",
+		"sqlite://u:hunter2@h/db",
+		"file://u:hunter2@h/db",
+		"file://u:hunter2@h/db?mode=ro",
+		"file://u:hunter2/@h/db",
+		"file://u:hunter2?@h/db",
+	} {
+		s, err := d.Open(ctx, dsn)
+		if err == nil {
+			s.Close()
+			t.Errorf("%q: opened", dsn)
+		} else if strings.Contains(err.Error(), "hunter2") || !errors.Is(err, driver.ErrInvalid) {
+			t.Errorf("%q: %v", dsn, err)
+		}
+	}
+	if left, _ := filepath.Glob("*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -126,7 +161,7 @@ func TestOpenConfig(t *testing.T) {
 		"neither SyncFull nor SyncNormal": {Path: ":memory:", Sync: 2},
 		"negative":                        {Path: ":memory:", Busy: -1},
 	} {
-		if _, err := sqlite.Open(ctx, cfg); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := sqlite.Open(ctx, cfg); !errors.Is(err, driver.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v; want %q", cfg, err, want)
 		}
 	}

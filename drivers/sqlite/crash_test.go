@@ -92,13 +92,14 @@ func TestKill(t *testing.T) {
 			must(t, cmd.Start())
 			wg.Go(func() {
 				r := bufio.NewReader(out)
+				last := 10 + rand.IntN(100) // lines
 				for n := 0; ; n++ {
 					line, err := r.ReadString('\n')
 					if err != nil {
 						break // what is left is half a line
 					}
-					if n == 0 {
-						time.AfterFunc(rand.N(40*time.Millisecond), func() { cmd.Process.Kill() })
+					if n == last {
+						time.AfterFunc(rand.N(time.Millisecond), func() { cmd.Process.Kill() })
 					}
 					fields := strings.Fields(line)
 					if len(fields) != 4 {

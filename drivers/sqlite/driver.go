@@ -70,10 +70,10 @@ var _ interface {
 // opening only.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.check(); err != nil {
-		return nil, fmt.Errorf("es: sqlite: %w", err)
+		return nil, invalid(err.Error())
 	}
 	if cfg.Path == "" {
-		return nil, errors.New("es: sqlite: no file is named")
+		return nil, invalid("no file is named")
 	}
 	uri := memory
 	if cfg.Path != memory {
@@ -127,13 +127,13 @@ func readersMax() int { return min(max(runtime.GOMAXPROCS(0), 4), 16) }
 // then keeps.
 func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
 	if db == nil {
-		return nil, errors.New("es: sqlite: the *sql.DB is nil")
+		return nil, invalid("the *sql.DB is nil")
 	}
 	if err := cfg.check(); err != nil {
-		return nil, fmt.Errorf("es: sqlite: %w", err)
+		return nil, invalid(err.Error())
 	}
 	if cfg.Path != "" {
-		return nil, fmt.Errorf("es: sqlite: Config.Path is %q, but New takes the database of the pool", cfg.Path)
+		return nil, invalid(fmt.Sprintf("Config.Path is %q, but New takes the database of the pool", cfg.Path))
 	}
 	s := newStore(cfg)
 	s.dial = func(ctx context.Context) (*conn, error) { return take(ctx, db, s.texts) }

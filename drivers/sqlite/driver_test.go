@@ -70,6 +70,9 @@ func TestRefusedFiles(t *testing.T) {
 			if !strings.HasPrefix(err.Error(), "es: ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v; want %q", err, c.want)
 			}
+			if name == "text" && !errors.Is(err, driver.ErrCorrupt) {
+				t.Errorf("%#v", err)
+			}
 			if name == "newer" {
 				var se *driver.SchemaError
 				if !errors.As(err, &se) || se.Found != 7 || se.Known != 1 || !errors.Is(err, driver.ErrSchema) {

@@ -72,7 +72,7 @@ func fail(err error) error {
 	case codeCantOpen:
 		return fmt.Errorf("es: sqlite: the file cannot be opened; does its directory exist, and may it be written? %w", err)
 	case codeNotADB:
-		return fmt.Errorf("es: sqlite: the file is no SQLite database, or it is encrypted: %w", err)
+		return fmt.Errorf("%w: the file is no SQLite database, or it is encrypted: %w", driver.ErrCorrupt, err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err

@@ -32,6 +32,9 @@ func fillUp(t *testing.T, s driver.Store, size int) int {
 			errors.Is(err, driver.ErrUnknownOutcome) || driver.IsTransient(err) {
 			t.Fatalf("%v", err)
 		}
+		if cause := (sqlite3.Error{}); !errors.As(err, &cause) || cause.Code != sqlite3.ErrFull && cause.Code != sqlite3.ErrIoErr {
+			t.Errorf("%v: its cause is not reachable", err)
+		}
 		if got := len(feed(t, s)); got != n {
 			t.Errorf("%d events, %d were acknowledged", got, n)
 		}

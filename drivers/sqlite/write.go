@@ -133,7 +133,7 @@ func (s *Store) wait(ctx context.Context) func(cause error) error {
 		} else if now.Sub(start) > s.cfg.Busy {
 			return cause
 		}
-		t := time.NewTimer(pause/2 + rand.N(pause))
+		t := time.NewTimer(pause/2 + rand.N(pause/2))
 		defer t.Stop()
 		pause = min(2*pause, 500*time.Microsecond)
 		select {
