@@ -113,5 +113,5 @@ func compare(files, tree []gitlog.Entry) error {
 	}
 	n := len(wrong)
 	slices.Sort(wrong)
-	return fmt.Errorf("%d of %d files are wrong: %s", n, len(tree), strings.Join(wrong[:min(n, 5)], "; "))
+	return fmt.Errorf("%d differences between %d files and git's tree of %d: %s", n, len(files), len(tree), strings.Join(wrong[:min(n, 5)], "; "))
 }
