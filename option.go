@@ -107,8 +107,15 @@ func (c *coder) addCompression(compression Compression) error {
 // in plain text. A nil rule encrypts nothing new.
 //
 // Whoever can write to the database learns nothing of what is encrypted, and
-// cannot change it or move it to another event unnoticed; but can remove events,
-// reorder those of one stream, take metadata away, or put in events in plain text.
+// cannot change it or move it to another stream or event unnoticed; but can
+//   - remove events, and take metadata away;
+//   - reorder the events of a stream, and repeat one at another version of it:
+//     what is encrypted is bound to its stream, id, type and encoding, and not to
+//     its version; the copy has the same id, so that a reader who looks can tell;
+//   - change times and tags;
+//   - put in events in plain text, and a snapshot in plain text in place of an
+//     encrypted one. Package aggregate does not use such a snapshot where the rule
+//     encrypts a type of the aggregate, or where an event that it reads is encrypted.
 func Encrypt(keys Keys, rule Rule) Option {
 	return func(s *settings) error {
 		if keys == nil {

@@ -102,6 +102,12 @@ func (r Record) Raw() (Raw, error) {
 
 // Envelope returns the whole event, to be appended as it is to another store or
 // stream: id, time, metadata and tags stay. The error is a [*DecodeError].
+//
+// Not all of a store can be copied so: a record whose key was deleted is
+// [ErrShredded]; the last event of a deleted stream, of type [TypeDeleted], cannot
+// be appended, but made with [Store.Delete], with another id; and the events that
+// are left of a purged stream begin at a higher version, and those of the copy at
+// 1. Positions are new. For a whole store use the database's own means of copying.
 func (r Record) Envelope() (Envelope, error) {
 	raw, err := r.Raw()
 	if err != nil {
