@@ -39,7 +39,9 @@ type member struct {
 // got them. If f raises no events nothing is stored, and nothing is checked.
 //
 // With [CommandID], a command is recognised as done before when f gets the first of
-// the aggregates that it changed; what f returns then does not count.
+// the aggregates that it changed; what f returns then does not count. The results
+// of a repeat are that aggregate's alone: one, where the first call returned one
+// for each that was changed.
 //
 // The store must be able to append to several streams at once: see Caps.MaxStreams.
 // If it is not, and f has got more than one aggregate and changed one, the error is

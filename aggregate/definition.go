@@ -330,6 +330,7 @@ func (d *Definition[A]) applyRecord(a *A, c *core, rec *es.Record) error {
 	err := h.load(a, rec)
 	if err != nil && d.shredded != nil && errors.Is(err, es.ErrShredded) {
 		d.shredded(a, *rec)
+		c.shredded = true
 		err = nil
 	}
 	c.busy = false

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-es/es"
 )
@@ -33,7 +35,7 @@ func (e *Error) Error() string {
 	b.WriteString("es: ")
 	b.WriteString(e.Op)
 	if e.Category != "" {
-		fmt.Fprintf(&b, " %s %q", e.Category, e.ID)
+		fmt.Fprintf(&b, " %s %s", e.Category, shortID(e.ID))
 		if e.Version > 0 {
 			fmt.Fprintf(&b, " at version %d", e.Version)
 		}
@@ -41,6 +43,20 @@ func (e *Error) Error() string {
 	b.WriteString(": ")
 	b.WriteString(strings.TrimPrefix(e.Err.Error(), "es: "))
 	return b.String()
+}
+
+// shortID returns an id in quotes, cut if it is long: one that is refused may have
+// any length.
+func shortID(id string) string {
+	const most = 80 // bytes
+	if len(id) <= most {
+		return strconv.Quote(id)
+	}
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(id[cut]) {
+		cut--
+	}
+	return strconv.Quote(id[:cut]) + "…"
 }
 
 // Unwrap returns the cause.

@@ -52,7 +52,8 @@ func CommandWindow(n int) Setting {
 // used is n events old or older: the aggregate is loaded again and its state kept,
 // on the caller's goroutine. A failure fails nothing, see [OnSnapshotError]. The
 // definition of a repository must have a [Snapshot]. None are taken on a store made
-// by [es.Store.With], whose caller may undo what was saved.
+// by [es.Store.With], whose caller may undo what was saved, and of an aggregate
+// with more than one subject or with an event whose key was deleted.
 func SnapshotEvery(n int) Setting {
 	return func(s *settings) error {
 		if n < 1 {

@@ -14,20 +14,21 @@ func (d *Definition[A]) load(ctx context.Context, store *es.Store, set *settings
 	stream := d.Stream(id)
 	if snap := d.loadSnapshot(ctx, store, set, stream, at); snap != nil {
 		a, c, found, err := d.replay(ctx, store, set, id, at, command, snap)
-		if err != errNotOfStream {
+		if err != errUseless {
 			return a, c, found, err
 		}
 	}
 	return d.replay(ctx, store, set, id, at, command, nil)
 }
 
-// errNotOfStream says that a snapshot does not end with an event of the stream.
-var errNotOfStream = errors.New("es: the snapshot is not of this stream")
+// errUseless says that the events show that a snapshot is not to be used.
+var errUseless = errors.New("es: the snapshot cannot be used")
 
 // replay loads an aggregate from its events, those up to the snapshot left out. The
 // event that the snapshot ends with is read as well, and compared.
 func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settings, id string, at es.Version, command string, snap *loaded[A]) (*A, *core, Result, error) {
 	a, c := d.make(store, id)
+	c.looked = true
 	look := newSearch(c.stream, command)
 	options := make([]es.ReadOption, 0, 2)
 	from := es.Version(1)
@@ -48,7 +49,7 @@ func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settin
 	for r, err := range store.Read(ctx, c.stream, options...) {
 		if err != nil {
 			if snap != nil && errors.Is(err, es.ErrStreamNotFound) {
-				d.dropSnapshot(ctx, store, set, snap.Snapshot)
+				d.dropSnapshot(ctx, store, set, snap.Snapshot, foreign)
 			}
 			return fail(err)
 		}
@@ -58,6 +59,10 @@ func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settin
 		}
 		if look.n > 0 {
 			continue
+		}
+		if snap != nil && snap.plain && sealed(&rec) {
+			d.dropSnapshot(ctx, store, set, snap.Snapshot, plain)
+			return nil, nil, Result{}, errUseless
 		}
 		if snap != nil && rec.Version < snap.Version {
 			continue
@@ -77,8 +82,8 @@ func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settin
 	case look.n > 0:
 		return nil, nil, look.found, nil
 	case snap != nil && c.snapshot == 0:
-		d.dropSnapshot(ctx, store, set, snap.Snapshot)
-		return nil, nil, Result{}, errNotOfStream
+		d.dropSnapshot(ctx, store, set, snap.Snapshot, foreign)
+		return nil, nil, Result{}, errUseless
 	case at > 0 && c.version < at:
 		return fail(invalid("version", "%d is wanted, and the aggregate is at version %d", at, c.version))
 	}

@@ -62,7 +62,8 @@ type Result struct {
 
 // Create makes an aggregate that must not exist yet: f raises its first events,
 // and they are stored. If it exists, the error is [es.ErrConflict]. An error of f
-// is returned as it is, and nothing is stored.
+// is returned as it is, and nothing is stored. After any error the aggregate that
+// f got can be neither changed nor saved.
 func (r *Repository[A]) Create(ctx context.Context, id string, f func(a *A) error, options ...CreateOption) (Result, error) {
 	c, err := newCall(r.set, options, CreateOption.applyCreate)
 	return r.change(ctx, "create", id, f, c, err)
@@ -71,7 +72,8 @@ func (r *Repository[A]) Create(ctx context.Context, id string, f func(a *A) erro
 // Update changes an aggregate: it is loaded, f raises events, and they are stored.
 // It must exist, or see [OrNew]. If another was faster, all this is done again: f
 // may be called several times, and should have no effect but on the aggregate. An
-// error of f is returned as it is, and nothing is stored.
+// error of f is returned as it is, and nothing is stored. After any error the
+// aggregate that f got can be neither changed nor saved.
 //
 // If f raises no events, nothing is stored. An outcome that is unknown is settled
 // by sending the same events again; if that fails, too, the error is
@@ -111,7 +113,13 @@ func (r *Repository[A]) try(ctx context.Context, op, id string, f func(*A) error
 		return res, false, nil
 	}
 	c.command = call.command
-	defer func() { c.command = "" }()
+	stored := false
+	defer func() {
+		c.command = ""
+		if !stored && c.err == nil {
+			c.err = invalid("aggregate", "was given to a function of %s that did not store it: load it again", op)
+		}
+	}()
 	if err := f(a); err != nil {
 		return Result{}, false, err
 	}
@@ -125,6 +133,7 @@ func (r *Repository[A]) try(ctx context.Context, op, id string, f func(*A) error
 			break
 		}
 	}
+	stored = err == nil
 	return res, err != nil && c.conflict && op != "create", c.wrap(op, err)
 }
 

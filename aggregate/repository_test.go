@@ -282,3 +282,89 @@ func TestContextEnds(t *testing.T) {
 		t.Errorf("between two tries: %v", err)
 	}
 }
+
+// What a function refused, nobody can store later.
+func TestAggregateOfARefusedChange(t *testing.T) {
+	errNo := errors.New("no")
+	for _, row := range []struct {
+		name   string
+		change func(r *aggregate.Repository[Account], f func(*Account) error) error
+	}{
+		{"update", func(r *aggregate.Repository[Account], f func(*Account) error) error {
+			_, err := r.Update(context.Background(), "old", f)
+			return err
+		}},
+		{"update of a new one", func(r *aggregate.Repository[Account], f func(*Account) error) error {
+			_, err := r.Update(context.Background(), "new", f, aggregate.OrNew(), aggregate.CommandID("c"))
+			return err
+		}},
+		{"create", func(r *aggregate.Repository[Account], f func(*Account) error) error {
+			_, err := r.Create(context.Background(), "new", f)
+			return err
+		}},
+	} {
+		for what, end := range map[string]func() error{
+			"error": func() error { return errNo },
+			"panic": func() error { panic(errNo) },
+		} {
+			name := row.name + ", " + what
+			store, f := newStore(t)
+			accounts := Accounts.Repository(store)
+			fill(t, accounts, "old", 1)
+			var leaked *Account
+			err := func() (err error) {
+				defer func() {
+					if p := recover(); p != nil {
+						err = p.(error)
+					}
+				}()
+				return row.change(accounts, func(a *Account) error {
+					leaked = a
+					return errors.Join(a.Deposit(9), end())
+				})
+			}()
+			if !errors.Is(err, errNo) {
+				t.Errorf("%s: %v", name, err)
+			}
+			appends := f.appends
+			if _, err := accounts.Save(t.Context(), leaked); !errors.Is(err, es.ErrInvalid) || !strings.Contains(text(err), "did not store it: load it again") {
+				t.Errorf("%s: Save: %v", name, err)
+			}
+			if err := leaked.Deposit(1); !errors.Is(err, es.ErrInvalid) {
+				t.Errorf("%s: Raise: %v", name, err)
+			}
+			if f.appends != appends {
+				t.Errorf("%s: it was stored", name)
+			}
+		}
+	}
+
+	// One that was stored can be used on.
+	store, _ := newStore(t)
+	accounts := Accounts.Repository(store)
+	var kept *Account
+	must[aggregate.Result](t)(accounts.Create(t.Context(), "1", func(a *Account) error { kept = a; return a.Deposit(1) }))
+	if err := kept.Deposit(2); err != nil {
+		t.Error(err)
+	}
+	if res, err := accounts.Save(t.Context(), kept); err != nil || res.Version != 2 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// An id is cut in errors, at the end of a character.
+func TestLongIDsInErrors(t *testing.T) {
+	store, _ := newStore(t)
+	for _, row := range []struct{ id, says string }{
+		{strings.Repeat("x", 80), `"` + strings.Repeat("x", 80) + `"`},
+		{strings.Repeat("x", 81), `"` + strings.Repeat("x", 80) + `"…`},
+		{strings.Repeat("x", 1<<20), `"` + strings.Repeat("x", 80) + `"…`},
+		{strings.Repeat("€", 40), `"` + strings.Repeat("€", 26) + `"…`},
+	} {
+		_, err := Accounts.Repository(store).Update(t.Context(), row.id, deposit(1))
+		var e *aggregate.Error
+		if !errors.As(err, &e) || e.ID != row.id || !strings.HasPrefix(err.Error(), "es: update account "+row.says+": ") {
+			t.Errorf("an id of %d bytes: %.300v", len(row.id), err)
+		}
+	}
+}

@@ -115,6 +115,8 @@ type core struct {
 	conflict bool  // that is why
 
 	subjects subjects
+	shredded bool       // of an event that was loaded the key is gone
+	looked   bool       // for a snapshot, when it was loaded
 	snapshot es.Version // of the last snapshot; 0: none
 }
 

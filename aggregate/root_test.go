@@ -121,7 +121,7 @@ func TestMisuse(t *testing.T) {
 			return errors.Join(o.Raise(Bad{func() {}}), save(o))
 		}, nil, `es: save odd "1" at version 1: type "odd.bad" cannot be encoded as json: json: unsupported type: func()`},
 		{"empty id", func() error { return Odds.New("").Raise(Ignored{}) }, es.ErrInvalid, `es: raise odd "": id: is empty`},
-		{"long id", func() error { return Odds.New(strings.Repeat("x", 252)).Raise(Ignored{}) }, es.ErrInvalid, `es: raise odd "` + strings.Repeat("x", 252) + `": id "` + strings.Repeat("x", 40) + `": makes a name of 256 bytes, the limit is 255`},
+		{"long id", func() error { return Odds.New(strings.Repeat("x", 252)).Raise(Ignored{}) }, es.ErrInvalid, `es: raise odd "` + strings.Repeat("x", 80) + `"…: id "` + strings.Repeat("x", 40) + `": makes a name of 256 bytes, the limit is 255`},
 		{"id with NUL", func() error { return Odds.New("a\x00").Raise(Ignored{}) }, es.ErrInvalid, `es: raise odd "a\x00": id "a\x00": contains a NUL byte`},
 		{"id not UTF-8", func() error { return Odds.New("\xff").Raise(Ignored{}) }, es.ErrInvalid, `es: raise odd "\xff": id "\xff": is not valid UTF-8`},
 		{"load an empty id", func() error { _, err := accounts.Load(t.Context(), ""); return err }, es.ErrInvalid, `es: load account "": id: is empty`},

@@ -23,8 +23,9 @@ type snapshots[A any] struct {
 //
 // A snapshot is encrypted when any event of the aggregate is, with the key of the
 // same subject. Where there is more than one subject, none is taken. One that
-// cannot be decoded, or that ends with another event than the stream has there, is
-// no snapshot.
+// cannot be decoded, that ends with another event than the stream has there, or
+// that is in plain text where the store encrypts a type of the definition or an
+// event that is read is encrypted, is no snapshot.
 func Snapshot[A, S any](version string, to func(a *A) S, from func(a *A, state S)) Option[A] {
 	if to == nil || from == nil {
 		panic("es: Snapshot: a function is nil")
@@ -77,6 +78,29 @@ func (s *subjects) addOf(sealed interface{ Subject() (string, bool) }) {
 type loaded[A any] struct {
 	es.Snapshot
 	restore func(*A)
+	plain   bool // not encrypted
+}
+
+// Why a snapshot is of no use.
+const (
+	foreign = "ends with an event that the stream does not have there"
+	plain   = "is in plain text, and those of this stream are encrypted"
+)
+
+// subjectsOf returns the subjects of an aggregate, and those that the store would
+// encrypt the definition's types for.
+func (d *Definition[A]) subjectsOf(store *es.Store, stream string, of subjects) subjects {
+	for typ := range d.handlers {
+		if subject, ok := store.Subject(stream, typ); ok {
+			of.add(subject)
+		}
+	}
+	return of
+}
+
+func sealed(s interface{ Subject() (string, bool) }) bool {
+	_, ok := s.Subject()
+	return ok
 }
 
 // loadSnapshot returns the snapshot of a stream at a version up to most (0: any),
@@ -92,17 +116,29 @@ func (d *Definition[A]) loadSnapshot(ctx context.Context, store *es.Store, set *
 	if err != nil || !ok || most > 0 && snap.Version > most {
 		return nil
 	}
+	open := !sealed(snap)
+	if open && d.subjectsOf(store, stream, subjects{}).some {
+		d.dropSnapshot(ctx, store, set, snap, plain)
+		return nil
+	}
 	restore, err := d.snapshot.decode(snap)
+	if errors.Is(err, es.ErrShredded) {
+		d.deleteSnapshot(ctx, store, set, snap)
+	}
 	if err != nil {
 		set.report(err)
 		return nil
 	}
-	return &loaded[A]{snap, restore}
+	return &loaded[A]{snap, restore, open}
 }
 
-// dropSnapshot removes a snapshot of which the stream has not the last event.
-func (d *Definition[A]) dropSnapshot(ctx context.Context, store *es.Store, set *settings, snap es.Snapshot) {
-	set.report(fmt.Errorf("es: the snapshot %q of stream %q at version %d ends with an event that the stream does not have there: it is deleted", snap.Kind, snap.Stream, snap.Version))
+// dropSnapshot removes a snapshot that is of no use.
+func (d *Definition[A]) dropSnapshot(ctx context.Context, store *es.Store, set *settings, snap es.Snapshot, why string) {
+	set.report(fmt.Errorf("es: the snapshot %q of stream %q at version %d %s: it is deleted", snap.Kind, snap.Stream, snap.Version, why))
+	d.deleteSnapshot(ctx, store, set, snap)
+}
+
+func (d *Definition[A]) deleteSnapshot(ctx context.Context, store *es.Store, set *settings, snap es.Snapshot) {
 	if err := store.DeleteSnapshot(ctx, snap.Stream, snap.Kind); err != nil {
 		set.report(err)
 	}
@@ -119,18 +155,26 @@ func (d *Definition[A]) takeSnapshot(ctx context.Context, store *es.Store, set *
 	if store.Bare() {
 		return // the caller may undo what was appended
 	}
-	a, c2, _, err := d.load(ctx, store, set, c.id, 0, "")
+	if c.shredded || d.subjectsOf(store, c.stream, c.subjects).many {
+		return // and load nothing
+	}
+	if c.snapshot == 0 {
+		if _, _, err := store.LoadSnapshot(ctx, c.stream, d.snapshot.kind); errors.Is(err, errors.ErrUnsupported) {
+			set.report(err)
+			return
+		}
+	}
+	again := *set
+	if c.looked {
+		again.snapshotError = nil // it was told what is wrong with the last one
+	}
+	a, c2, _, err := d.load(ctx, store, &again, c.id, 0, "")
 	if err != nil {
 		set.report(err)
 		return
 	}
-	of := c2.subjects
-	for typ := range d.handlers {
-		if subject, ok := store.Subject(c2.stream, typ); ok {
-			of.add(subject)
-		}
-	}
-	if of.many {
+	of := d.subjectsOf(store, c2.stream, c2.subjects)
+	if of.many || c2.shredded {
 		return
 	}
 	snap := es.Snapshot{Stream: c2.stream, Kind: d.snapshot.kind, Version: c2.stored, EventID: c2.last}

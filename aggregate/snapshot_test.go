@@ -234,7 +234,12 @@ func TestStoreWithoutSnapshots(t *testing.T) {
 	if got := errs.take(); len(got) != 1 || !errors.Is(got[0], errors.ErrUnsupported) {
 		t.Errorf("told %v", got)
 	}
-	if a := must[*Account](t)(accounts.Load(t.Context(), "1")); a.Balance != 3 {
+	f.read = 0
+	fill(t, accounts, "1", 1)
+	if f.read != 3 {
+		t.Errorf("an update of 3 events read %d", f.read)
+	}
+	if a := must[*Account](t)(accounts.Load(t.Context(), "1")); a.Balance != 4 {
 		t.Errorf("balance %d", a.Balance)
 	}
 }
@@ -474,5 +479,150 @@ func TestShredded(t *testing.T) {
 	}
 	if _, err := lenient.Update(t.Context(), "1", func(p *Person) error { return p.Raise(SignedUp{"Ada"}) }); !errors.Is(err, es.ErrShredded) {
 		t.Errorf("a new event for a subject that was forgotten: %v", err)
+	}
+}
+
+// An aggregate that cannot have a snapshot is not loaded for one at every save.
+func TestNoLoadForASnapshotThatCannotBe(t *testing.T) {
+	const events, updates = 500, 10
+	byType := func(_, typ string) (string, bool) { return typ, true }
+	forget := aggregate.OnShredded(func(p *Person, rec es.Record) { p.Forgotten = append(p.Forgotten, rec.Type) })
+	for _, row := range []struct {
+		name   string
+		before es.Rule // under which the first events are written
+		now    es.Rule
+		shred  string
+		told   int // how often OnSnapshotError is called by all updates
+	}{
+		{"two subjects by the rule", nil, byType, "", 0},
+		{"another subject than earlier", es.EncryptAll(), byType, "", 0},
+		{"two subjects of stored events", byType, nil, "", 0},
+		{"shredded", es.EncryptTypes("person.signed_up"), es.EncryptTypes("person.signed_up"), "person-1", 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, f := newStore(t)
+			var keys keyring
+			read := 0
+			open := func(rule es.Rule) *es.Store {
+				return must[*es.Store](t)(es.New(f, es.Encrypt(&keys, rule), es.WithHooks(es.Hooks{
+					End: func(_ context.Context, op es.Op, out es.OpResult) {
+						if op.Name == "read" {
+							read += out.Events
+						}
+					},
+				})))
+			}
+			visit := func(n int) func(*Person) error {
+				return func(p *Person) (err error) {
+					for range n {
+						err = errors.Join(err, p.Raise(Visited{}))
+					}
+					return err
+				}
+			}
+			def := people(forget)
+			first := def.Repository(open(row.before), aggregate.SnapshotEvery(events))
+			must[aggregate.Result](t)(first.Create(t.Context(), "1", func(p *Person) error { return p.Raise(SignedUp{"Ada"}) }))
+			must[aggregate.Result](t)(first.Update(t.Context(), "1", visit(events-1)))
+			had := must[driver.Snapshot](t)(f.LoadSnapshot(t.Context(), "person-1", "person/v1")).Version > 0
+			if want := row.name != "two subjects of stored events"; had != want {
+				t.Fatalf("a snapshot was taken before: %v", had)
+			}
+			if row.shred == "" && had {
+				if err := f.DeleteSnapshot(t.Context(), "person-1", "person/v1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			keys.shred(row.shred)
+			var errs told
+			repo := def.Repository(open(row.now), aggregate.SnapshotEvery(1), aggregate.OnSnapshotError(errs.tell))
+			read = 0
+			want := 0
+			for i := range updates {
+				must[aggregate.Result](t)(repo.Update(t.Context(), "1", visit(1)))
+				want += events + i
+			}
+			if read != want {
+				t.Errorf("%d updates read %d events, want %d: each the stream once", updates, read, want)
+			}
+			if got := errs.take(); len(got) != row.told {
+				t.Errorf("told %v", got)
+			}
+			if s := must[driver.Snapshot](t)(f.LoadSnapshot(t.Context(), "person-1", "person/v1")); s.Version != 0 {
+				t.Errorf("there is a snapshot at version %d", s.Version)
+			}
+		})
+	}
+}
+
+// What is wrong with a snapshot is told once an update, not once for each time that
+// the update comes across it.
+func TestSnapshotErrorsAreToldOnce(t *testing.T) {
+	store, f := newStore(t)
+	fill(t, Accounts.Repository(store), "1", 3)
+	full := errors.New("disk full")
+	s := es.Snapshot{Stream: "account-1", Kind: kind, Version: 3, EventID: es.ID{7}}
+	if err := store.SaveSnapshot(t.Context(), s, "text", es.SnapshotSettings{}); err != nil {
+		t.Fatal(err)
+	}
+	f.beforeSave = func(driver.Snapshot) error { return full }
+	var errs told
+	fill(t, Accounts.Repository(store, aggregate.SnapshotEvery(1), aggregate.OnSnapshotError(errs.tell)), "1", 1)
+	if got := errs.take(); len(got) != 2 || !strings.Contains(got[0].Error(), "cannot be decoded") || !errors.Is(got[1], full) {
+		t.Errorf("told %v", got)
+	}
+}
+
+// Whoever can write to the database, and has no key, cannot make up a state.
+func TestPlainSnapshotsAreRefused(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		before es.Rule // under which the events are written
+		now    es.Rule
+		used   bool
+	}{
+		{"no encryption", nil, nil, true},
+		{"a type of others is encrypted", nil, es.EncryptTypes("other"), true},
+		{"all is encrypted", es.EncryptAll(), es.EncryptAll(), false},
+		{"a type of the definition is encrypted", nil, es.EncryptTypes("account.opened"), false},
+		{"the events are encrypted", es.EncryptAll(), nil, false},
+	} {
+		for _, at := range []es.Version{3, 5} { // of 5
+			for _, command := range []string{"", "c"} {
+				name := fmt.Sprintf("%s, at %d, command %q", row.name, at, command)
+				_, f := newStore(t)
+				var keys keyring
+				open := func(rule es.Rule) *es.Store { return must[*es.Store](t)(es.New(f, es.Encrypt(&keys, rule))) }
+				before := open(row.before)
+				fill(t, Accounts.Repository(before), "1", 5)
+				forged := es.Snapshot{Stream: "account-1", Kind: kind, Version: at, EventID: records(t, before, "account-1")[at-1].ID}
+				if err := before.SaveSnapshot(t.Context(), forged, accountState{Balance: 1000}, es.SnapshotSettings{}); err != nil {
+					t.Fatal(err)
+				}
+				var errs told
+				accounts := Accounts.Repository(open(row.now), aggregate.OnSnapshotError(errs.tell))
+				var options []aggregate.UpdateOption
+				if command != "" {
+					options = append(options, aggregate.CommandID(command))
+				}
+				want := int64(5)
+				if row.used {
+					want = 1000 + 5 - int64(at)
+				}
+				must[aggregate.Result](t)(accounts.Update(t.Context(), "1", func(a *Account) error {
+					if a.Balance != want || a.Version() != 5 {
+						t.Errorf("%s: balance %d at version %d, want %d", name, a.Balance, a.Version(), want)
+					}
+					return nil
+				}, options...))
+				got := errs.take()
+				if refused := len(got) == 1 && strings.Contains(got[0].Error(), "in plain text"); refused == row.used || len(got) > 1 {
+					t.Errorf("%s: told %v", name, got)
+				}
+				if there := snapshotVersion(t, before, "account-1") > 0; there != row.used {
+					t.Errorf("%s: the snapshot is still there: %v", name, there)
+				}
+			}
+		}
 	}
 }
