@@ -31,7 +31,8 @@ type conn struct {
 	stmts  [stmts]sqldriver.Stmt
 	args   []sqldriver.NamedValue
 	row    []sqldriver.Value
-	broken bool // a transaction could not be rolled back
+	log    *identity // of the file's log, if this is the writer's connection
+	broken bool      // a transaction could not be rolled back
 }
 
 // take returns a connection of a pool.

@@ -53,6 +53,12 @@
 // share. The same holds for one file that two machines, or a host and a container
 // on a virtual machine, have open at once.
 //
+// Within a process, a file that is closed loses the locks that any part of the
+// process holds on it. So do not read the database file while it is open
+// (os.ReadFile), and do not open it by two SQLite libraries in one process (Open,
+// which is mattn's, and New with modernc's): other processes could then write at
+// the same time.
+//
 // # The log
 //
 // SQLite copies the log into the database every 1,000 pages. When readers
@@ -84,9 +90,23 @@
 //
 // Copy the file with VACUUM INTO, the command .backup, or while no process has it
 // open; a copy of the file alone, made while the database is in use, lacks what is
-// in the log. After a restore positions that readers have passed are given to
-// other events. es keeps the id of the event at each checkpoint beside it, so such
-// a reader fails with driver.ErrCheckpointAhead and skips nothing silently.
+// in the log.
+//
+// To restore, end every process that has the database open, remove the file,
+// NAME-wal and NAME-shm, and only then put the copy in place. A log that a killed
+// process has left belongs to the old file: SQLite would write it into the copy,
+// and nothing tells that the result is wrong. The command .restore of sqlite3 may
+// be used while the database is open. Never copy over a file that is in use: it
+// stays the same file, so nobody can notice.
+//
+// When its file was removed, moved, or replaced by another of its name, each call
+// of a store fails with driver.ErrCorrupt and nothing is stored, until the store is
+// closed and opened again; what was acknowledged before went with the old file.
+// When the log was removed, writes fail so.
+//
+// After a restore, positions that readers have passed are given to other events.
+// es keeps the id of the event at each checkpoint beside it, so such a reader fails
+// with driver.ErrCheckpointAhead and skips nothing silently.
 //
 // # Tables
 //

@@ -42,7 +42,8 @@ type Store struct {
 	cfg   Config
 	names *strings.Replacer
 	texts *texts
-	file  string // "" in memory
+	file  string    // "" in memory
+	self  *identity // of file, since the first connection; nil in memory
 	dial  func(ctx context.Context) (*conn, error)
 
 	writer  chan *conn // holds the connection that writes while nobody does
@@ -94,6 +95,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := newStore(cfg)
 	s.dial = func(context.Context) (*conn, error) {
+		uri := uri
+		if s.self != nil {
+			uri += "&mode=rw" // it is there: create none
+		}
 		raw, err := connect(uri)
 		if err != nil {
 			return nil, fail(err)
@@ -191,9 +196,15 @@ func (s *Store) openWriter(ctx context.Context) (*conn, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if err := s.self.check(); err != nil {
+			return nil, err // and create none at that place
+		}
 		c, err := s.dial(ctx)
 		if err == nil {
 			if err = s.prepareWriter(ctx, c); err == nil {
+				if s.file != "" {
+					c.log = identify(s.file + "-wal")
+				}
 				return c, nil
 			}
 			c.close(true)
@@ -220,6 +231,11 @@ func (s *Store) prepareWriter(ctx context.Context, c *conn) error {
 	}
 	if s.file != "" {
 		if err := checkFile(s.file); err != nil {
+			return err
+		}
+		if s.self == nil {
+			s.self = identify(s.file)
+		} else if err := s.self.check(); err != nil {
 			return err
 		}
 	}
@@ -255,9 +271,9 @@ func (s *Store) read(ctx context.Context, f func(session) error) error {
 	}
 	wait := s.wait(ctx)
 	for {
-		var err error
-		if c == nil {
-			c, err = s.dial(ctx)
+		err := s.self.check()
+		if err == nil && c == nil {
+			c, err = s.connectReader(ctx)
 		}
 		if err == nil {
 			err = f(c)
@@ -269,6 +285,18 @@ func (s *Store) read(ctx context.Context, f func(session) error) error {
 			return err
 		}
 	}
+}
+
+// connectReader opens a connection to the file that the store was opened with.
+func (s *Store) connectReader(ctx context.Context) (*conn, error) {
+	c, err := s.dial(ctx)
+	if moved := s.self.check(); moved != nil {
+		if err == nil {
+			c.close(false)
+		}
+		return nil, moved
+	}
+	return c, err
 }
 
 // enter begins a call, which ends with calls.Done.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ func (s *Store) Listen(ctx context.Context, wake func()) error {
 	if pos, err := s.Head(ctx); err == nil {
 		last = pos
 	}
+	damaged := false
 	tick := time.NewTicker(listenEvery)
 	defer tick.Stop()
 	news := s.hub.watch()
@@ -39,7 +41,12 @@ func (s *Store) Listen(ctx context.Context, wake func()) error {
 			continue
 		case <-tick.C:
 		}
-		if pos, err := s.Head(ctx); err == nil && pos != last { // an error may pass
+		pos, err := s.Head(ctx)
+		if bad := errors.Is(err, driver.ErrCorrupt); bad != damaged {
+			damaged = bad
+			wake() // who reads is told
+		}
+		if err == nil && pos != last { // an error may pass
 			last = pos
 			wake()
 		}

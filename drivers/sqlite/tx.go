@@ -37,6 +37,9 @@ func (t *txStore) do(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := t.s.self.check(); err != nil {
+		return err
+	}
 	return f()
 }
 

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -85,7 +86,9 @@ func (s *Store) transact(ctx context.Context, c *conn, f func(session) error) er
 		return err
 	}
 	err := f(c)
-	if err == nil {
+	if moved := cmp.Or(s.self.check(), c.log.check()); moved != nil {
+		err = moved // what f found is not what others see
+	} else if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
