@@ -7,7 +7,8 @@ type Codec interface {
 	// Name is stored with each event and chooses the codec that reads it: 1 to 24
 	// characters of a-z, 0-9, "-", "." and "_". It must change when the format does.
 	Name() string
-	// Marshal encodes a value. It is an error if it cannot be read back.
+	// Marshal encodes a value. It is an error if the codec knows that Unmarshal
+	// would fail or give another value: what was stored stays.
 	Marshal(v any) ([]byte, error)
 	// Unmarshal decodes into the value that v points to. It must not keep data.
 	Unmarshal(data []byte, v any) error

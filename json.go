@@ -6,13 +6,26 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sync"
 	"unicode/utf8"
 )
 
 // JSON is the codec that a store has by default: encoding/json. Types choose
-// their own form with MarshalJSON or MarshalText. A string that is not valid
-// UTF-8 is an error, where encoding/json would store another one: bytes that are
-// no text belong into a []byte.
+// their own form with MarshalJSON or MarshalText; what MarshalJSON returns is
+// taken as it is.
+//
+// It refuses what encoding/json would change or could not read back:
+//
+//   - a string that is not valid UTF-8, also one that MarshalText returns: bytes
+//     that are no text belong into a []byte;
+//   - with an [*InvalidError], a Go type with a field of an interface type other
+//     than any, with two fields of one name at one level, with none of its fields
+//     encoded, or with fields beside an embedded one whose MarshalJSON it takes
+//     over. A type with methods of its own for both ways is free of this;
+//   - the first event of a Go type, if it cannot be decoded. The later ones are
+//     not decoded: what fails for some values only is for the type's tests.
+//
+// As ever in Go, fields that are not exported are not stored.
 var JSON Codec = jsonCodec{}
 
 type jsonCodec struct{}
@@ -20,7 +33,25 @@ type jsonCodec struct{}
 func (jsonCodec) Name() string                       { return "json" }
 func (jsonCodec) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
+// jsonTypes holds the Go types that were encoded, each with the *InvalidError
+// that says why it cannot be, or nil: map[reflect.Type]error.
+var jsonTypes sync.Map
+
 func (jsonCodec) Marshal(v any) ([]byte, error) {
+	if v == nil {
+		return []byte("null"), nil
+	}
+	t := reflect.TypeOf(v)
+	why, known := jsonTypes.Load(t)
+	if !known {
+		if err := checkJSONType(t); err != nil {
+			jsonTypes.Store(t, err)
+			return nil, err
+		}
+	}
+	if why != nil {
+		return nil, why.(error)
+	}
 	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
@@ -32,31 +63,40 @@ func (jsonCodec) Marshal(v any) ([]byte, error) {
 			return nil, fmt.Errorf("the string %.40q is not valid UTF-8", s)
 		}
 	}
+	if !known {
+		if err := json.Unmarshal(data, reflect.New(t).Interface()); err != nil {
+			return nil, fmt.Errorf("it cannot be read back: %w", err)
+		}
+		jsonTypes.Store(t, nil)
+	}
 	return data, nil
 }
 
-var (
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-)
-
-// badString returns a string within v that encoding/json would change. What has
-// a form of its own is not looked into.
+// badString returns a string within v that encoding/json changes. It goes the
+// ways that encoding/json goes.
 func badString(v reflect.Value) (s string, bad bool) {
 	if !v.IsValid() {
 		return "", false
 	}
 	t := v.Type()
-	if own := reflect.PointerTo(t); own.Implements(jsonMarshaler) || own.Implements(textMarshaler) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return badString(v.Elem())
+	}
+	switch jsonForm(t, v.CanAddr()) {
+	case "MarshalJSON":
 		return "", false
+	case "MarshalText":
+		if !t.Implements(textMarshaler) {
+			v = v.Addr()
+		}
+		return badText(v)
 	}
 	switch v.Kind() {
 	case reflect.String:
 		return v.String(), !utf8.ValidString(v.String())
-	case reflect.Pointer, reflect.Interface:
-		return badString(v.Elem())
 	case reflect.Slice, reflect.Array:
-		if t.Elem().Kind() == reflect.Uint8 {
+		if t.Elem().Kind() == reflect.Uint8 && jsonForm(t.Elem(), true) == "" {
 			return "", false
 		}
 		for i := range v.Len() {
@@ -66,7 +106,7 @@ func badString(v reflect.Value) (s string, bad bool) {
 		}
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
-			if s, bad := badString(it.Key()); bad {
+			if s, bad := badKey(it.Key()); bad {
 				return s, true
 			}
 			if s, bad := badString(it.Value()); bad {
@@ -74,13 +114,33 @@ func badString(v reflect.Value) (s string, bad bool) {
 			}
 		}
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if f := t.Field(i); (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-" {
-				if s, bad := badString(v.Field(i)); bad {
-					return s, true
-				}
+		fields, _ := jsonFields(t)
+		for _, f := range fields {
+			fv, err := v.FieldByIndexErr(f.Index)
+			if err != nil {
+				continue // it is of an embedded pointer, which is nil
+			}
+			if s, bad := badString(fv); bad {
+				return s, true
 			}
 		}
 	}
 	return "", false
+}
+
+// badKey is badString for the key of a map: a string is written as it is,
+// whatever methods it has.
+func badKey(k reflect.Value) (s string, bad bool) {
+	switch {
+	case k.Kind() == reflect.String:
+		return k.String(), !utf8.ValidString(k.String())
+	case k.Type().Implements(textMarshaler) && !(k.Kind() == reflect.Pointer && k.IsNil()):
+		return badText(k)
+	}
+	return "", false
+}
+
+func badText(v reflect.Value) (s string, bad bool) {
+	text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+	return string(text), err == nil && !utf8.Valid(text)
 }
