@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,5 +61,33 @@ func TestModerncRefused(t *testing.T) {
 			t.Errorf("%s: %v", pragma, err)
 		}
 		must(t, db.Close())
+	}
+}
+
+// A file that was replaced while such a pool had it open takes nothing any more.
+func TestModerncReplaced(t *testing.T) {
+	ctx := context.Background()
+	file := filepath.Join(t.TempDir(), "es.db")
+	db, err := sql.Open("sqlite", "file:"+file)
+	must(t, err)
+	defer db.Close()
+	s, err := sqlite.New(ctx, db, sqlite.Config{})
+	must(t, err)
+	defer s.Close()
+	_, err = s.Append(ctx, request("s", driver.NoStream, 3))
+	must(t, err)
+	must(t, os.Rename(file, file+".old"))
+	if _, err = s.Append(ctx, request("s", driver.Any, 1)); !errors.Is(err, driver.ErrCorrupt) {
+		t.Error(err)
+	}
+	if _, err := s.Head(ctx); !errors.Is(err, driver.ErrCorrupt) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was made in its place (%v)", err)
+	}
+	must(t, os.Rename(file+".old", file))
+	if res, err := s.Append(ctx, request("s", driver.Exactly(3), 1)); err != nil || res.Parts[0].Position != 4 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
