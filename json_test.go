@@ -116,6 +116,10 @@ func TestJSONRefusesTypes(t *testing.T) {
 			*time.Time
 			N int
 		}{}, "is that of its embedded field Time"},
+		"promoted, an interface": {struct {
+			json.Marshaler
+			N int
+		}{}, "is that of its embedded field Marshaler"},
 		"promoted text": {struct {
 			netip.Addr
 			N int
@@ -188,9 +192,13 @@ func TestJSONKeepsTypes(t *testing.T) {
 			N   int
 			err error
 		}{1, errors.New("x")},
-		"a form, both ways":  []shape{{}},
-		"reads its own":      shapes{netip.Addr{}},
-		"embedded alone":     moment{now},
+		"a form, both ways": []shape{{}},
+		"reads its own":     shapes{netip.Addr{}},
+		"embedded alone":    moment{now},
+		"embedded, and a lock": &struct {
+			time.Time
+			lock
+		}{Time: now},
 		"embedded, own form": kept{now, 1},
 		"generic, own form":  &generic[int]{now, 1},
 		"a form of std": struct {
