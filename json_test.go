@@ -152,6 +152,22 @@ func TestJSONRefusesTypes(t *testing.T) {
 
 type Base struct{ ID string }
 
+// Chain embeds itself.
+type Chain struct {
+	*Chain
+	N int
+}
+
+// quoted is written as it is where it is the key of a map.
+type quoted string
+
+func (q quoted) MarshalText() ([]byte, error) { return strconv.AppendQuote(nil, string(q)), nil }
+
+// problem has only the one method that it needs.
+type problem struct{ Err error }
+
+func (p *problem) UnmarshalJSON([]byte) error { p.Err = io.EOF; return nil }
+
 // What encoding/json can read back is encoded as it encodes it.
 func TestJSONKeepsTypes(t *testing.T) {
 	now := time.Now()
@@ -192,9 +208,14 @@ func TestJSONKeepsTypes(t *testing.T) {
 			N   int
 			err error
 		}{1, errors.New("x")},
-		"a form, both ways": []shape{{}},
-		"reads its own":     shapes{netip.Addr{}},
-		"embedded alone":    moment{now},
+		"a form, both ways":    []shape{{}},
+		"reads its own":        shapes{netip.Addr{}},
+		"reads its own fields": problem{},
+		"embeds itself":        Chain{&Chain{nil, 1}, 2},
+		"embedded alone, named": struct {
+			time.Time `json:"t"`
+		}{now},
+		"embedded alone": moment{now},
 		"embedded, and a lock": &struct {
 			time.Time
 			lock
@@ -233,6 +254,7 @@ func TestJSONChangesNoText(t *testing.T) {
 		"text":                            struct{ H hidden }{hidden{bad}},
 		"text in any":                     []any{hidden{bad}},
 		"key of its own":                  map[asText]int{bad: 1, "a\xfe": 2},
+		"key that has a text":             map[quoted]int{bad: 1},
 		"key as text":                     map[hidden]int{{bad}: 1},
 		"quoted": struct {
 			S string `json:",string"`
@@ -261,14 +283,15 @@ func TestJSONChangesNoText(t *testing.T) {
 	}
 }
 
-// The events of a type are decoded until one of them could be.
+// The events of a type are decoded until one of them could be; from then on the
+// type is known, and costs no more.
 func TestJSONReadsTheFirstBack(t *testing.T) {
 	type event struct{ R *rank }
 	r := rank(2)
 	for i, row := range []struct {
 		ev event
 		ok bool
-	}{{event{&r}, false}, {event{&r}, false}, {event{}, true}} {
+	}{{event{&r}, false}, {event{&r}, false}, {event{}, true}, {event{&r}, true}} {
 		data, err := es.JSON.Marshal(row.ev)
 		if (err == nil) != row.ok || err != nil && !strings.HasPrefix(err.Error(), "it cannot be read back: json: cannot unmarshal string") {
 			t.Errorf("%d: %s, %v", i, data, err)
