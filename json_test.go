@@ -49,6 +49,7 @@ type (
 	}
 	base struct{ ID string }
 	none struct{}
+	//lint:ignore U1000 only its type counts
 	lock struct{ mu sync.Mutex }
 )
 
