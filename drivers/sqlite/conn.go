@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"io"
+	"time"
 )
 
 // session runs statements: on a connection of the store's, or inside a
@@ -32,6 +33,7 @@ type conn struct {
 	args   []sqldriver.NamedValue
 	row    []sqldriver.Value
 	log    *identity // of the file's log, if this is the writer's connection
+	logAt  time.Time // when it was looked at
 	broken bool      // a transaction could not be rolled back
 }
 

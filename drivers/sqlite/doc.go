@@ -102,7 +102,7 @@
 // When its file was removed, moved, or replaced by another of its name, each call
 // of a store fails with driver.ErrCorrupt and nothing is stored, until the store is
 // closed and opened again; what was acknowledged before went with the old file.
-// When the log was removed, writes fail so.
+// When the log was removed, writes fail so a tenth of a second later.
 //
 // After a restore, positions that readers have passed are given to other events.
 // es keeps the id of the event at each checkpoint beside it, so such a reader fails

@@ -119,6 +119,7 @@ func TestRemovedLog(t *testing.T) {
 	s := open(t, file)
 	appendTo(t, s, "s", driver.NoStream, 3)
 	must(t, os.Remove(file+"-wal"))
+	time.Sleep(150 * time.Millisecond) // it is looked at ten times a second
 	_, err := s.Append(ctx, one("s", driver.Any, records(1, "{}")...))
 	replaced(t, "Append", err)
 }

@@ -86,7 +86,7 @@ func (s *Store) transact(ctx context.Context, c *conn, f func(session) error) er
 		return err
 	}
 	err := f(c)
-	if moved := cmp.Or(s.self.check(), c.log.check()); moved != nil {
+	if moved := cmp.Or(s.self.check(), c.checkLog()); moved != nil {
 		err = moved // what f found is not what others see
 	} else if err == nil {
 		err = ctx.Err()
