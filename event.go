@@ -298,7 +298,7 @@ func decode[T any](rec Record, name string, codec Codec) (T, error) {
 		return v, err
 	}
 	if codec == nil || codec.Name() != enc {
-		if codec, err = rec.dec.codec(enc); err != nil {
+		if codec, err = rec.dec.codecFor(enc); err != nil {
 			return v, rec.fail(err)
 		}
 	}

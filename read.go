@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -167,7 +168,7 @@ func (s *Store) streamPage(ctx context.Context, q driver.StreamQuery) (page driv
 // error of a stream that was deleted is a [*StreamError].
 func (s *Store) Version(ctx context.Context, stream string) (Version, error) {
 	page, err := s.streamPage(ctx, driver.StreamQuery{Stream: stream, Backward: true, Limit: 1})
-	if isNotFound(err) {
+	if errors.Is(err, ErrStreamNotFound) {
 		return 0, nil
 	}
 	return page.Head, err

@@ -37,8 +37,6 @@ func (c *coder) decoder(ctx context.Context) *decoder {
 	return &decoder{c, context.WithoutCancel(ctx)}
 }
 
-func (d *decoder) codec(name string) (Codec, error) { return d.codecFor(name) }
-
 func (d *decoder) record(r *driver.Record) Record {
 	return Record{r.Stream, r.Version, r.Position, r.ID, r.Type, r.Time, r.Tags, r.Encoding, r.Data, r.Metadata, d}
 }
@@ -70,7 +68,7 @@ func (r Record) Err() error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.dec.codec(codec); err != nil {
+	if _, err := r.dec.codecFor(codec); err != nil {
 		return r.fail(err)
 	}
 	_, err = r.Metadata()

@@ -110,7 +110,7 @@ func (sn Snapshot) decode(v any) error {
 	if err != nil {
 		return err
 	}
-	codec, err := sn.dec.codec(name)
+	codec, err := sn.dec.codecFor(name)
 	if err != nil {
 		return err
 	}

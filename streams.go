@@ -2,7 +2,6 @@ package es
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -93,5 +92,3 @@ func (s *Store) list(ctx context.Context, opts []ListOption, yield func(StreamIn
 		q.After = page.Next
 	}
 }
-
-func isNotFound(err error) bool { return errors.Is(err, ErrStreamNotFound) }
