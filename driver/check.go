@@ -321,8 +321,8 @@ func (s Snapshot) check(caps Caps) error {
 	if s.Version == 0 {
 		return &InvalidError{fmt.Sprintf("snapshot of stream %q", s.Stream), "its version is 0"}
 	}
-	if err := checkNumber("version of the snapshot", uint64(s.Version)); err != nil {
-		return err
+	if uint64(s.Version) >= maxNumber { // a stream that has it could not be closed any more
+		return &InvalidError{"version of the snapshot", fmt.Sprintf("%d is above 2^63-2", s.Version)}
 	}
 	if s.EventID.IsZero() {
 		return &InvalidError{fmt.Sprintf("snapshot of stream %q", s.Stream), "the id of its last event is zero"}

@@ -255,8 +255,8 @@ func TestCheck(t *testing.T) {
 			{"no stream", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Stream = "" }), "es: stream: is empty"},
 			{"no kind", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Kind = "" }), "es: snapshot kind: is empty"},
 			{"no version", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Version = 0 }), `es: snapshot of stream "s": its version is 0`},
-			{"last version", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Version = max63 }), ""},
-			{"beyond the last version", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Version = max63 + 1 }), "es: version of the snapshot: 9223372036854775808 is above 2^63-1"},
+			{"last version", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Version = max63 - 1 }), ""},
+			{"beyond the last version", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Version = max63 }), "es: version of the snapshot: 9223372036854775807 is above 2^63-2"},
 			{"no event id", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.EventID = driver.ID{} }), `es: snapshot of stream "s": the id of its last event is zero`},
 			{"no encoding", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Encoding = "" }), "es: encoding: is empty"},
 			{"long encoding", driver.Caps{}, snapshot(func(s *driver.Snapshot) { s.Encoding = longer[:65] }), `es: encoding: "` + longN + `"… has 65 bytes, the limit is 64`},
@@ -434,7 +434,7 @@ func relies(t *testing.T, caps driver.Caps, req driver.Request) {
 	case driver.Checkpoint:
 		ok = name(r.Name) && number(uint64(r.Position)) && r.SeenAt <= r.Position && (r.SeenAt == 0) == r.SeenID.IsZero() && !r.Revision.IsZero()
 	case driver.Snapshot:
-		ok = name(r.Stream) && name(r.Kind) && r.Version > 0 && number(uint64(r.Version)) && !r.EventID.IsZero() && (caps.MaxSnapshotBytes <= 0 || driver.SnapshotSize(&r) <= caps.MaxSnapshotBytes)
+		ok = name(r.Stream) && name(r.Kind) && r.Version > 0 && r.Version < math.MaxInt64 && !r.EventID.IsZero() && (caps.MaxSnapshotBytes <= 0 || driver.SnapshotSize(&r) <= caps.MaxSnapshotBytes)
 	default:
 		t.Fatalf("no case for %T", req)
 	}

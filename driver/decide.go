@@ -1,5 +1,7 @@
 package driver
 
+import "slices"
+
 // StreamState is what an append must know of a stream.
 type StreamState struct {
 	Head   Version // the last version; 0: it does not exist
@@ -35,8 +37,27 @@ func Decide(req AppendRequest, states []StreamState, found func(part int) (Posit
 			return false, AppendResult{}, &StreamError{req.Parts[i].Stream, ErrStreamDeleted}
 		}
 	}
+	for i := range states {
+		if !req.Parts[i].Expected.MayHold(states[i].Head) {
+			first = i // for good: this settles what became of it (U3)
+			break
+		}
+	}
 	p := &req.Parts[first]
 	return false, AppendResult{}, &ConflictError{p.Stream, p.Expected, states[first].Head}
+}
+
+// MayHold reports whether an append that Decide has refused may be carried out yet,
+// if it was sent before and is still on its way: no stream is closed, and those that
+// are not as expected may be so once they have grown. Such a refusal does not settle
+// an unknown outcome (U3).
+func MayHold(req AppendRequest, states []StreamState) bool {
+	for i := range req.Parts {
+		if states[i].Closed || !req.Parts[i].Expected.MayHold(states[i].Head) {
+			return false
+		}
+	}
+	return true
 }
 
 func replay(req AppendRequest, states []StreamState, found func(part int) (Position, bool, error)) (AppendResult, bool, error) {
@@ -62,4 +83,49 @@ func replay(req AppendRequest, states []StreamState, found func(part int) (Posit
 		result.Parts[i] = Appended{base + 1, base + Version(len(p.Records)), pos}
 	}
 	return result, true, nil
+}
+
+// DecideDelete says what becomes of a delete, so that every store decides alike:
+// with true, the record is to be written as the last event of the stream. With
+// false it is decided already: the stream is closed and the result is what the
+// first delete returned, and a purge may have to be finished; or the error says
+// what stands against it (D1, D4, D6, D7).
+//
+// closing is called only for a closed stream: it returns the id and the position
+// of the record that closed it, which is at version state.Head.
+func DecideDelete(req DeleteRequest, state StreamState, closing func() (ID, Position, error)) (bool, Appended, error) {
+	switch {
+	case state.Closed:
+		id, pos, err := closing()
+		if err == nil && id != req.Record.ID && req.Mode != Purge {
+			err = &StreamError{req.Stream, ErrStreamDeleted}
+		}
+		if err != nil {
+			return false, Appended{}, err
+		}
+		return false, Appended{state.Head, state.Head, pos}, nil
+	case state.Head == 0:
+		return false, Appended{}, &StreamError{req.Stream, ErrStreamNotFound}
+	case !req.Expected.Holds(state.Head):
+		return false, Appended{}, &ConflictError{req.Stream, req.Expected, state.Head}
+	}
+	return true, Appended{}, nil
+}
+
+// Rebase returns the request at the exact versions at which it was sent before:
+// each part with records that bases names expects its Base (U3). The request
+// that it was given stays as it is.
+func Rebase(req AppendRequest, bases []UnknownPart) AppendRequest {
+	parts := slices.Clone(req.Parts)
+	for i := range parts {
+		if len(parts[i].Records) == 0 {
+			continue
+		}
+		for _, b := range bases {
+			if b.Stream == parts[i].Stream {
+				parts[i].Expected = Exactly(b.Base)
+			}
+		}
+	}
+	return AppendRequest{Parts: parts}
 }

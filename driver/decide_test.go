@@ -112,6 +112,9 @@ func TestDecide(t *testing.T) {
 		{"the second does not hold", state(open(1), open(7)), appendOf(part("a", 1, rec(2)), part("b", 0, rec(3))), nil, conflict("b", 0, 1)},
 		{"neither holds: the first is named", state(open(7), open(7)), appendOf(part("a", 0, rec(2)), part("b", 0, rec(3))), nil, conflict("a", 0, 1)},
 		{"a check does not hold", state(open(1), open(5)), appendOf(part("a", 1, rec(2)), part("b", 0)), nil, conflict("b", 0, 1)},
+		{"the first may hold later, the second cannot: it is named", state(open(), open(7)), appendOf(part("a", driver.Exists), part("b", 0, rec(3))), nil, conflict("b", 0, 1)},
+		{"the first is behind, the second beyond", state(open(1), open(7, 8)), appendOf(part("a", 2, rec(2)), part("b", 1)), nil, conflict("b", 1, 2)},
+		{"both may hold later: the first is named", state(open(), open(7)), appendOf(part("a", driver.Exists), part("b", 5, rec(3))), nil, conflict("a", driver.Exists, 0)},
 		{"a check for existence does not hold", state(open(1), open()), appendOf(part("a", 1, rec(2)), part("b", driver.Exists)), nil, conflict("b", driver.Exists, 0)},
 		{"closed before a conflict", state(shut(1), open(7)), appendOf(part("a", 1, rec(2)), part("b", 0, rec(3))), nil, deleted("a")},
 		{"a conflict before closed", state(open(7), shut(1)), appendOf(part("a", 0, rec(2)), part("b", 1, rec(3))), nil, deleted("b")},
@@ -166,5 +169,94 @@ func TestDecideFailsWithFound(t *testing.T) {
 	})
 	if write || result.Parts != nil || err != failed || calls != 2 {
 		t.Errorf("got %v, %v, %v after %d calls, want the error of found after 2", write, result, err, calls)
+	}
+}
+
+func TestDecideDelete(t *testing.T) {
+	mine, others := rec(1), rec(2)
+	del := func(e driver.Expected, mode driver.DeleteMode) driver.DeleteRequest {
+		return driver.DeleteRequest{Stream: "a", Expected: e, Mode: mode, Record: mine}
+	}
+	shut := driver.StreamState{Head: 5, Closed: true}
+	first := driver.Appended{First: 5, Last: 5, Position: 50}
+	missing := &driver.StreamError{Stream: "a", Err: driver.ErrStreamNotFound}
+	deleted := &driver.StreamError{Stream: "a", Err: driver.ErrStreamDeleted}
+	failed := errors.New("disk on fire")
+	for _, row := range []struct {
+		name   string
+		req    driver.DeleteRequest
+		state  driver.StreamState
+		closer driver.Record // of the stream
+		err    error         // of closing
+		write  bool
+		result driver.Appended
+		want   error
+	}{
+		{"any", del(driver.Any, driver.Tombstone), driver.StreamState{Head: 4}, others, nil, true, driver.Appended{}, nil},
+		{"exists", del(driver.Exists, driver.Purge), driver.StreamState{Head: 4}, others, nil, true, driver.Appended{}, nil},
+		{"exact", del(4, driver.Purge), driver.StreamState{Head: 4}, others, nil, true, driver.Appended{}, nil},
+		{"another version", del(3, driver.Purge), driver.StreamState{Head: 4}, others, nil, false, driver.Appended{}, &driver.ConflictError{Stream: "a", Expected: 3, Actual: 4}},
+		{"missing", del(driver.Any, driver.Tombstone), driver.StreamState{}, others, nil, false, driver.Appended{}, missing},
+		{"missing as expected", del(driver.NoStream, driver.Tombstone), driver.StreamState{}, others, nil, false, driver.Appended{}, missing},
+		{"missing, exact", del(3, driver.Purge), driver.StreamState{}, others, nil, false, driver.Appended{}, missing},
+		{"closed by another", del(driver.Any, driver.Tombstone), shut, others, nil, false, driver.Appended{}, deleted},
+		{"closed by another, at a version that does not hold", del(3, driver.Tombstone), shut, others, nil, false, driver.Appended{}, deleted},
+		{"sent again", del(4, driver.Tombstone), shut, mine, nil, false, first, nil},
+		{"sent again, at a version that does not hold", del(2, driver.Tombstone), shut, mine, nil, false, first, nil},
+		{"a purge of what another closed", del(2, driver.Purge), shut, others, nil, false, first, nil},
+		{"closing failed", del(4, driver.Purge), shut, mine, failed, false, driver.Appended{}, failed},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			write, result, err := driver.DecideDelete(row.req, row.state, func() (driver.ID, driver.Position, error) {
+				if !row.state.Closed {
+					t.Error("closing was called for a stream that is open")
+				}
+				return row.closer.ID, 50, row.err
+			})
+			if write != row.write || result != row.result || !reflect.DeepEqual(err, row.want) {
+				t.Errorf("got %v, %v, %v; want %v, %v, %v", write, result, err, row.write, row.result, row.want)
+			}
+		})
+	}
+}
+
+func TestMayHold(t *testing.T) {
+	open := func(head driver.Version) driver.StreamState { return driver.StreamState{Head: head} }
+	closed := driver.StreamState{Head: 1, Closed: true}
+	for _, row := range []struct {
+		name   string
+		req    driver.AppendRequest
+		states []driver.StreamState
+		want   bool
+	}{
+		{"behind the version", appendOf(part("s", 3, rec(1))), []driver.StreamState{open(2)}, true},
+		{"at the version", appendOf(part("s", 3, rec(1))), []driver.StreamState{open(3)}, true},
+		{"beyond the version", appendOf(part("s", 3, rec(1))), []driver.StreamState{open(4)}, false},
+		{"there already", appendOf(part("s", driver.NoStream, rec(1))), []driver.StreamState{open(1)}, false},
+		{"missing", appendOf(part("s", driver.Exists, rec(1))), []driver.StreamState{open(0)}, true},
+		{"any", appendOf(part("s", driver.Any, rec(1))), []driver.StreamState{open(7)}, true},
+		{"closed", appendOf(part("s", driver.Any, rec(1))), []driver.StreamState{closed}, false},
+		{"a check of a missing stream", appendOf(part("a", 0, rec(1)), part("b", driver.Exists)), []driver.StreamState{open(0), open(0)}, true},
+		{"a check of a version to come", appendOf(part("a", 0, rec(1)), part("b", 2)), []driver.StreamState{open(0), open(1)}, true},
+		{"one to come, one passed", appendOf(part("a", 5, rec(1)), part("b", 2)), []driver.StreamState{open(4), open(3)}, false},
+		{"one to come, one closed", appendOf(part("a", 5, rec(1)), part("b", driver.Exists)), []driver.StreamState{open(4), closed}, false},
+	} {
+		if got := driver.MayHold(row.req, row.states); got != row.want {
+			t.Errorf("%s: %t", row.name, got)
+		}
+	}
+}
+
+func TestRebase(t *testing.T) {
+	req := appendOf(part("a", driver.Any, rec(1)), part("b", 3), part("c", 7, rec(2)), part("d", driver.Exists, rec(3)))
+	bases := []driver.UnknownPart{{Stream: "a", Base: 0}, {Stream: "b", Base: 9}, {Stream: "d", Base: 4}}
+	got := driver.Rebase(req, bases)
+	for i, want := range []driver.Expected{driver.NoStream, 3, 7, 4} {
+		if got.Parts[i].Expected != want {
+			t.Errorf("part %d expects %v, want %v", i, got.Parts[i].Expected, want)
+		}
+	}
+	if req.Parts[0].Expected != driver.Any {
+		t.Error("the request was changed")
 	}
 }

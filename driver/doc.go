@@ -69,7 +69,7 @@
 //	I3. Only the versions count that the append would take, whichever appends wrote them: two appends of one record each recognise the append of both, and the other way round.
 //	I4. Where only some of these versions hold the append's ids, or in another order, it is a conflict.
 //	I5. An id is not unique in a store: the same id in another stream, or at another version of the same stream, is legal.
-//	I6. An append to several streams is recognised as a whole or not at all: every part with records expects an exact version and is found there; parts without records count as matched. Otherwise the first closed stream decides the error, or, where none is closed, the first part that does not hold.
+//	I6. An append to several streams is recognised as a whole or not at all: every part with records expects an exact version and is found there; parts without records count as matched. Otherwise the first closed stream decides the error, or, where none is closed, the first part that can never hold again ([Expected.MayHold]), or, where there is none, the first that does not hold.
 //	I7. Any and Exists recognise nothing: a second call is a second append.
 //	I8. A closed stream recognises no append: what is sent again to it fails with ErrStreamDeleted, which does not say whether it was stored before.
 //
@@ -83,8 +83,8 @@
 // therefore takes a concrete base version first.
 //
 //	U1. A call whose context has ended before it began fails with the context's error, and nothing is written, then or later.
-//	U2. A write tells the truth, whether its context ends or its connection breaks while it runs: success only if all is stored; an error other than ErrUnknownOutcome only if nothing is and nothing will be. ErrStreamDeleted is the exception (I8).
-//	U3. What could not be settled is an [*UnknownOutcomeError] (errors.Is [ErrUnknownOutcome]) with the exact base version of every part that has records; the same request sent again at these bases, its other parts as they were, decides it. The same holds for Delete and for each member of a group. For saving and deleting checkpoints and snapshots it has no parts: the same call may be made again.
+//	U2. A write tells the truth, whether its context ends or its connection breaks while it runs: success only if all is stored; an error other than ErrUnknownOutcome only if nothing is and nothing will be. ErrStreamDeleted is the exception (I8). Once it has told, what still arrives of the call changes nothing, but for what C6 and P5 say.
+//	U3. What could not be settled is an [*UnknownOutcomeError] (errors.Is [ErrUnknownOutcome]) with the exact base version of every part that has records; the same request sent again at these bases, its other parts as they were, decides it, but for a conflict of parts whose streams are all below what they expect ([MayHold]): the first request may arrive when they have grown. The same holds for Delete and for each member of a group, those to one stream in their order: a conflict with a version below the base says only that the member before is still unknown. For saving and deleting checkpoints and snapshots it has no parts: the same call may be made again.
 //	U4. An error for which [IsTransient] is true says that nothing was applied and that the same call may be made again, which es does. Taking a new base for Any and Exists, settling, and repeating the members of a group that another one failed are part of the call.
 //	U5. A read ends soon after its context, with the context's error, and so does a write that was not sent; one that was sent settles for at most a bounded time, 2 seconds unless configured otherwise.
 //
@@ -92,7 +92,7 @@
 //
 //	S1. ReadStream returns the records from version From on (0: from the first), in ascending order without gaps.
 //	S2. Backward, it returns the records up to version From (0: from the last), in descending order without gaps.
-//	S3. A page has at most Limit records (0: as many as the store sees fit). Fewer are legal: only End says that nothing follows. A page that is not the End has at least one record.
+//	S3. A page has at most Limit records (0: as many as the store sees fit). Fewer are legal: only End says that nothing follows. A page that is not the End has at least one record; backward, a page that has version 1 is the End, for a From of 0 would begin at the last again.
 //	S4. A stream that does not exist is a [*StreamError] (errors.Is [ErrStreamNotFound]).
 //	S5. A From beyond the last version gives, forward, an empty page with End.
 //	S6. StreamPage.Head is the last version of the stream when the page was read, and no record of the page is above it.
@@ -149,24 +149,25 @@
 //	C3. SaveCheckpoint sent again recognises its own revision and succeeds, as long as no other has saved since.
 //	C4. A checkpoint is loaded as it was saved, positions up to 2^63-1 included; a load returns what was acknowledged before it began.
 //	C5. ListCheckpoints returns all, in byte order of their names, page by page, with Limit, Next and End as in L2.
-//	C6. DeleteCheckpoint removes one; of one that does not exist it is no error; a saver that loaded it before then gets ErrCheckpointConflict.
+//	C6. DeleteCheckpoint removes one; of one that does not exist it is no error; a saver that loaded it before then gets ErrCheckpointConflict. A first save, or a delete, that was lost on its way may arrive later, and bring a deleted checkpoint back, or remove one that was saved anew.
 //
 // # Snapshots, where a store is a SnapshotStore
 //
 //	P1. A snapshot that does not exist is the zero Snapshot, and no error.
 //	P2. There is one snapshot for each stream and kind: a newer version replaces it, an older one is ignored without an error, and of two equal ones either stays, whole.
 //	P3. A snapshot is loaded as it was saved; a load returns what was acknowledged before it began.
-//	P4. For a closed stream, SaveSnapshot fails with ErrStreamDeleted and keeps nothing; once Delete and every SaveSnapshot that ran beside it have returned, LoadSnapshot returns the zero Snapshot.
-//	P5. DeleteSnapshot removes one; of one that does not exist it is no error; a snapshot of any version can be saved after it.
+//	P4. For a closed stream, SaveSnapshot fails with ErrStreamDeleted and keeps nothing; once Delete and every SaveSnapshot that ran beside it have returned, LoadSnapshot returns the zero Snapshot, whatever arrives later. One of unknown outcome may still be kept, until it is made again.
+//	P5. DeleteSnapshot removes one; of one that does not exist it is no error; a snapshot of any version can be saved after it. A save, or a delete, that was lost on its way may arrive later, and bring a deleted snapshot back, or remove one that was saved since.
+//	P6. For a stream that does not exist, SaveSnapshot keeps the snapshot, or fails with ErrStreamNotFound and keeps nothing.
 //
 // # Groups, where a store is a GroupAppender
 //
-//	G1. AppendGroup applies independent requests of one part each, at most one a stream, and returns an [Outcome] for each in order, as if each had been appended alone. Several groups may run at once, with streams in common and in any order.
+//	G1. AppendGroup applies independent requests of one part each, and returns an [Outcome] for each in order, as if each had been appended alone, those to one stream in their order: all of these expect Any. Several groups may run at once, with streams in common and in any order.
 //	G2. A request of a group that fails by its stream or its ids takes no other with it.
 //
 // # Wake-ups, where a store is a Notifier
 //
-//	W1. Listen calls wake soon after another client of the same data has appended. It may lose calls, repeat them and call without cause: it saves polling and replaces none of it.
+//	W1. Listen calls wake soon after another client of the same data has appended, in whatever way, or deleted. It may lose calls, repeat them and call without cause: it saves polling and replaces none of it.
 //	W2. Listen reconnects by itself. It returns when its context ends, with the context's error, or when the store closes, with ErrClosed, and calls wake no more; at once with errors.ErrUnsupported where this store cannot listen.
 //
 // # Late positions, where a store is a Settler
@@ -185,6 +186,7 @@
 //	X2. Close may be called again, without an error; after it every call fails with [ErrClosed].
 //	X3. Close lets calls that run end, or fail with ErrClosed; a write fails with ErrClosed only if nothing of it is stored and nothing will be. Close leaves no goroutine behind.
 //	X4. Close loses nothing that was acknowledged.
+//	X5. A store whose connections broke, or whose database was away, goes on by itself: a bounded time after the database can be reached its calls succeed again.
 //
 // # Opening
 //
@@ -199,10 +201,17 @@
 // # Inside a transaction of the caller's
 //
 // A driver of an SQL database has a method InTx, which returns a store that works
-// inside a transaction of the caller's. V, A1, A2, I and E hold within it; A5, A6,
-// U and F7 hold from the caller's commit on. It implements no optional interface,
-// and its Close does nothing to the transaction. After an error the caller rolls
-// back. While the transaction is open it may hold the feed back.
+// inside a transaction of the caller's; its page says how to begin one. While the
+// transaction is open, others who write to the same streams may have to wait, or all.
+//
+//	K1. Its calls keep R, N, V1 to V4, A1 to A4, I, S, L, D and E, and read what the transaction has done: in streams, in listings, and in the feed, which may be held back there at a position that was given up.
+//	K2. Others see nothing of it before the commit. From then on A5, A6 and F7 hold for what it has done: all of it is there, at the positions that its calls returned.
+//	K3. A rollback leaves nothing behind, and nothing that the feed waits for. What was rolled back can be done again, with the same ids.
+//	K4. While it is open, F1 to F4 and F9 hold for every reader. The feed may be held back, before the first event of the transaction, until it ends.
+//	K5. V5 holds for transactions and appends beside each other: those that come to an exact version of a stream later wait, or fail.
+//	K6. An error that this package has a type or a sentinel for, ErrCorrupt apart, leaves the transaction as it was before the call; after any other the caller rolls back. None is transient: only the caller can begin the transaction again.
+//	K7. It implements no optional interface, and its Close does nothing.
+//	K8. Once the transaction has ended, a call fails and writes nothing.
 //
 // # Caps
 //

@@ -20,7 +20,7 @@ type Driver interface {
 // Store is an open store. Its methods may be called concurrently. Requests have
 // passed [Check].
 type Store interface {
-	// Append stores the records of a request atomically (A1 to A6, I1 to I7,
+	// Append stores the records of a request atomically (A1 to A6, I1 to I8,
 	// V1 to V5). Errors: ConflictError, StreamError (deleted), TooLargeError,
 	// UnknownOutcomeError, the context's, ErrClosed, transient ones.
 	Append(ctx context.Context, req AppendRequest) (AppendResult, error)
@@ -28,7 +28,7 @@ type Store interface {
 	// ReadStream returns a page of one stream (S1 to S7). Errors: StreamError.
 	ReadStream(ctx context.Context, q StreamQuery) (StreamPage, error)
 
-	// ReadAll returns a page of the feed (F1 to F15). It does not wait for
+	// ReadAll returns a page of the feed (F1 to F16). It does not wait for
 	// events to come. Where positions are assigned after the append, ReadAll
 	// itself does a step of the assigning when it finds nothing new, so that no
 	// background process is needed. Errors: ErrCheckpointAhead.

@@ -156,8 +156,8 @@ func Transient(err error) error {
 // IsTransient reports whether err was marked by [Transient]. An unknown outcome
 // is never transient, whatever its cause is.
 func IsTransient(err error) bool {
-	var t *transientError
-	return errors.As(err, &t) && !errors.Is(err, ErrUnknownOutcome)
+	_, ok := errors.AsType[*transientError](err)
+	return ok && !errors.Is(err, ErrUnknownOutcome)
 }
 
 type transientError struct{ err error }

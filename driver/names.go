@@ -79,6 +79,10 @@ func (e Expected) Holds(head Version) bool {
 	}
 }
 
+// MayHold reports whether e holds for a stream that is not closed and whose last
+// version is head, or may hold once that has grown. Where it is false, e never will.
+func (e Expected) MayHold(head Version) bool { return e < 0 || Version(e) >= head }
+
 // String returns "no stream", "any", "exists" or "version N".
 func (e Expected) String() string {
 	switch {

@@ -21,7 +21,7 @@ func SnapshotSize(s *Snapshot) int {
 	return recordOverhead + len(s.Data) + len(s.Encoding)
 }
 
-// SnapshotStore is a [Store] that keeps snapshots (P1 to P5, D8). To keep a
+// SnapshotStore is a [Store] that keeps snapshots (P1 to P6, D8). To keep a
 // race from leaving data behind, a delete writes its tombstone first and then
 // erases the snapshots, and a saver writes first, then looks at the stream's
 // head and erases its own if the stream is closed; or both are one transaction.
