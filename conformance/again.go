@@ -25,7 +25,7 @@ var againChecks = []check{
 func (t *test) recognised(rule, when string, want, got driver.AppendResult, err error) {
 	t.Helper()
 	if err != nil {
-		t.broken(rule, "%s: %v", when, err)
+		t.broken(rule, "%s: the append was not recognised, and failed: %v", when, err)
 	}
 	for i, w := range want.Parts {
 		g := got.Parts[i]
@@ -244,6 +244,8 @@ func checkAgainStreams(t *test) {
 	refused("the second part has another id", toEach(part("x", driver.NoStream, x), part("y", driver.NoStream, record())), "x", driver.ErrConflict)
 	refused("the first part has another id", toEach(part("x", driver.NoStream, record()), part("y", driver.NoStream, y)), "x", driver.ErrConflict)
 	refused("the second part holds and is new", toEach(part("x", driver.NoStream, x), part("y", 2, record())), "x", driver.ErrConflict)
+	refused("the first part may hold later, and the second cannot", toEach(part("z", driver.Exists), part("y", driver.NoStream, record())), "y", driver.ErrConflict)
+	refused("both parts may hold later", toEach(part("z", driver.Exists), part("y", 100, record())), "z", driver.ErrConflict)
 	refused("the first part holds and is new", toEach(part("y", 2, record()), part("x", driver.NoStream, x)), "x", driver.ErrConflict)
 	refused("the second part expects any version", toEach(part("x", driver.NoStream, x), part("y", driver.Any, y)), "x", driver.ErrConflict)
 	refused("the second part expects that the stream exists", toEach(part("x", driver.NoStream, x), part("y", driver.Exists, y)), "x", driver.ErrConflict)
@@ -256,7 +258,12 @@ func checkAgainStreams(t *test) {
 	a.append("checked", 1, record())
 	res, err = b.Append(t.ctx, with)
 	t.recognised("I6", "an append beside a check, sent again after the checked stream moved on", first, res, err)
-	refused("a check that does not hold beside a part that is new", toEach(part("checked", 1), part("w", 1, record())), "checked", driver.ErrConflict)
+	a.delete("checked", driver.Tombstone)
+	res, err = b.Append(t.ctx, with)
+	t.recognised("I6", "an append beside a check, sent again after the checked stream was closed", first, res, err)
+	a.append("checked-2", driver.NoStream, record())
+	a.append("checked-2", 1, record())
+	refused("a check that does not hold beside a part that is new", toEach(part("checked-2", 1), part("w", 1, record())), "checked-2", driver.ErrConflict)
 
 	// A closed stream decides before a part that does not hold.
 	a.append("gone", driver.NoStream, record())

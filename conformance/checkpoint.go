@@ -15,7 +15,7 @@ var checkpointChecks = []check{
 	{"checkpoint/conflict", "C2 C3", []need{needCheckpoints}, checkCheckpointConflict},
 	{"checkpoint/race", "C2 C3", []need{needCheckpoints}, checkCheckpointRace},
 	{"checkpoint/values", "C4", []need{needCheckpoints}, checkCheckpointValues},
-	{"checkpoint/list", "C5", []need{needCheckpoints}, checkCheckpointList},
+	{"checkpoint/list", "C5 R3", []need{needCheckpoints}, checkCheckpointList},
 	{"checkpoint/delete", "C6", []need{needCheckpoints}, checkCheckpointDelete},
 }
 
@@ -190,6 +190,15 @@ func checkCheckpointList(t *test) {
 				t.broken("C5", "limit %d: checkpoint %d of the listing is %+v instead of %+v", limit, i, cp, want[names[i]])
 			}
 		}
+	}
+	page, err := cs[1].ListCheckpoints(t.ctx, driver.CheckpointQuery{})
+	t.must(err)
+	first := page.Checkpoints[0]
+	for i := range page.Checkpoints[:cap(page.Checkpoints)] {
+		page.Checkpoints[:cap(page.Checkpoints)][i] = driver.Checkpoint{Name: "overwritten"}
+	}
+	if got := cs[1].checkpoints(0); got[0] != first {
+		t.broken("R3", "after a page of checkpoints was overwritten, the first is %+v and was %+v", got[0], first)
 	}
 }
 

@@ -21,6 +21,8 @@ type client struct {
 
 	// faulty says that calls may fail in ways that no sentence foresees.
 	faulty bool
+
+	inTx bool // it is in a transaction
 }
 
 // call makes one call of a store, if request passes Check.
@@ -42,9 +44,16 @@ func call[R any](ctx context.Context, c *client, name string, args any, f func()
 }
 
 func (c *client) Append(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+	w := c.log.writing(c.n, "Append", c.t.now(), req.Parts...)
 	res, err := call(ctx, c, "Append", req, func() (driver.AppendResult, error) { return c.s.Append(ctx, req) })
+	c.log.written(w, c.t.now(), err)
 	if err == nil {
 		c.lookAtAppend(req, res)
+		for _, p := range req.Parts {
+			if at, closed := c.log.closedBefore(p.Stream, w.begin); closed && len(p.Records) > 0 {
+				c.t.wrong("D1", "a delete of stream %.60q was acknowledged at %s, and Append(%s), called after that, returned %s", p.Stream, us(at), brief(req), brief(res))
+			}
+		}
 	}
 	c.lookAtRefusal(err, req.Parts...)
 	return res, err
@@ -56,12 +65,17 @@ func (c *client) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) [
 			c.t.Fatalf("a check formed a group that Check refuses: %v", err)
 		}
 	}
+	ws := make([]*write, len(reqs))
+	for i, req := range reqs {
+		ws[i] = c.log.writing(c.n, "AppendGroup", c.t.now(), req.Parts...)
+	}
 	outs := c.s.(driver.GroupAppender).AppendGroup(ctx, reqs)
 	c.t.trace.add(traced{c.n, "AppendGroup", reqs, outs, nil})
 	if len(outs) != len(reqs) {
 		c.t.broken("G1", "%d outcomes for %d requests", len(outs), len(reqs))
 	}
 	for i, o := range outs {
+		c.log.written(ws[i], c.t.now(), o.Err)
 		c.lookAtError(ctx, "AppendGroup", o.Err)
 		if o.Err == nil {
 			c.lookAtAppend(reqs[i], o.Result)
@@ -72,18 +86,20 @@ func (c *client) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) [
 }
 
 func (c *client) ReadStream(ctx context.Context, q driver.StreamQuery) (driver.StreamPage, error) {
+	begin := c.t.now()
 	page, err := call(ctx, c, "ReadStream", q, func() (driver.StreamPage, error) { return c.s.ReadStream(ctx, q) })
 	if err == nil {
-		c.lookAtStream(q, page)
+		c.lookAtStream(q, page, begin)
 	}
 	c.lookAtRefusal(err, driver.Part{Stream: q.Stream})
 	return page, err
 }
 
 func (c *client) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.FeedPage, error) {
+	begin := c.t.now()
 	page, err := call(ctx, c, "ReadAll", q, func() (driver.FeedPage, error) { return c.s.ReadAll(ctx, q) })
 	if err == nil {
-		c.lookAtFeed(q, page)
+		c.lookAtFeed(q, page, begin, c.t.now())
 	}
 	return page, err
 }
@@ -109,7 +125,9 @@ func (c *client) Delete(ctx context.Context, req driver.DeleteRequest) (driver.A
 	if req.Mode == driver.Purge {
 		c.log.purging(req.Stream)
 	}
+	w := c.log.writing(c.n, "Delete", c.t.now(), driver.Part{Stream: req.Stream, Records: []driver.Record{req.Record}})
 	a, err := call(ctx, c, "Delete", req, func() (driver.Appended, error) { return c.s.Delete(ctx, req) })
+	c.log.written(w, c.t.now(), err)
 	if err == nil {
 		c.lookAtDelete(req, a)
 	}
@@ -185,6 +203,9 @@ func (c *client) Close() error {
 func (c *client) lookAtTransient(name string, err error) {
 	if !driver.IsTransient(err) {
 		return
+	}
+	if c.inTx {
+		c.t.wrong("K6", "%s in a transaction: an error that is transient, as if the call could be made again: %v", name, err)
 	}
 	for _, s := range []error{driver.ErrConflict, driver.ErrStreamNotFound, driver.ErrStreamDeleted, driver.ErrInvalid, driver.ErrTooLarge, driver.ErrCheckpointAhead, driver.ErrCheckpointConflict, driver.ErrCorrupt, driver.ErrSchema, driver.ErrClosed, errors.ErrUnsupported} {
 		if errors.Is(err, s) {

@@ -68,6 +68,19 @@ type Config struct {
 	// meanwhile; a database with one writer at a time has no Hold.
 	Hold func(t TB, dsn string, req driver.AppendRequest) (commit, rollback func() error)
 
+	// InTx begins a transaction on a client of its own, as a program would, and
+	// returns the driver's store inside it. Exactly one of commit and rollback is
+	// called, once, and perhaps on another goroutine. The client stays open after
+	// that, until t.Cleanup. Where there is no Hold, the suite has one transaction
+	// open at a time, and writes nothing beside it.
+	InTx func(t TB, dsn string) (store driver.Store, commit, rollback func() error)
+
+	// Crash makes new data, as DSN does, on a database that may be killed. kill
+	// ends the database and not its clients, as SIGKILL of its process does, and
+	// returns when it is dead; revive starts it again and returns when it can be
+	// reached under the same name. The suite calls them in turn, several times.
+	Crash func(t TB) (dsn string, kill, revive func())
+
 	// Restore takes a backup of the data and returns a function that puts it
 	// back. The suite calls either while no client is open.
 	Restore func(t TB, dsn string) (put func())
@@ -105,6 +118,8 @@ type Config struct {
 
 	// Fault opens a client of the data whose connection breaks on demand.
 	Fault func(t TB, dsn string) Faulty
+
+	quick bool // runs as with -short
 }
 
 // Secret is a data source name that fails, and the part of it that must not be
@@ -129,8 +144,25 @@ type Faulty struct {
 	// Break lets the connection break once, at the next request that writes:
 	// before the request has reached the database (reply false), or after the
 	// database carried it out and before the client has heard of it (reply
-	// true). What the client sends after that passes.
-	Break func(reply bool)
+	// true). What the client sends after that passes. broke takes the fault back if
+	// it has not happened yet, and reports whether it has: a check fails where it
+	// never does, for nothing was tried then. Break may be nil where BreakAt is not.
+	Break func(reply bool) (broke func() bool)
+
+	// BreakAt is Break at the n-th request from now (1 is the next one), whatever
+	// it does: each statement, or each piece that the client sends and waits for
+	// an answer to. The suite breaks every request of a call in turn, so that a
+	// purge, say, fails half-way. It may be nil.
+	BreakAt func(n int, reply bool) (broke func() bool)
+
+	// Late lets the connection break once, at the n-th request from now that writes (1
+	// is the next one), as Break(false) does, and keeps the request: it reaches the
+	// database when deliver is called, as one does that was under way in a proxy or a
+	// queue. deliver returns when the database has carried it out, or refused it, or
+	// has ended the connection; it reports whether there was a request to deliver, and
+	// takes the fault back if it has not happened. What the client sends after the
+	// break passes. It may be nil.
+	Late func(n int) (deliver func() bool)
 
 	// Down cuts the database off for the client, until the function that it
 	// returns is called: requests that are sent meanwhile are lost, or reach the

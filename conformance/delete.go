@@ -38,8 +38,10 @@ func checkDeleteCloses(t *test) {
 		stream := modeName(mode)
 		a.fill(stream, 0, 3)
 		a.fill(stream+"-2", 0, 1) // a neighbour, which stays
+		b.stream(driver.StreamQuery{Stream: stream})
+		b.stream(driver.StreamQuery{Stream: stream, Limit: 1}) // this client has seen it open
 		req := deletion(stream, 3, mode)
-		req.Record.Data, req.Record.Metadata, req.Record.Tags = []byte("why"), []byte("who"), []string{"tag"}
+		req.Record.Data, req.Record.Metadata, req.Record.Tags = []byte("\x00why\xff"), []byte(" who\x00\xfe"), []string{"tag", " tag "}
 		got, err := a.Delete(t.ctx, req)
 		t.must(err)
 		if got.First != 4 || got.Last != 4 {
@@ -145,6 +147,10 @@ func checkPurge(t *test) {
 		a.fill("purged", driver.Version(3*i), 3)
 	}
 	before := a.whole(0)
+	for _, limit := range []int{0, 1, 3} { // the other client has read all of it as well
+		b.stream(driver.StreamQuery{Stream: "purged", Limit: limit})
+		b.whole(limit)
+	}
 	req := deletion("purged", 12, driver.Purge)
 	got, err := a.Delete(t.ctx, req)
 	t.must(err)
@@ -170,6 +176,10 @@ func checkPurge(t *test) {
 				}
 			}
 			t.same("D3", fmt.Sprintf("the feed after a purge, limit %d", limit), want, c.whole(limit))
+			if f := (driver.Filter{Types: []string{"happened"}, Prefixes: []string{"purged", "kept"}}); t.caps.FilterFeed {
+				got, _ := c.readFiltered(0, limit, f)
+				t.same("D3", fmt.Sprintf("the feed after a purge, through a filter, limit %d", limit), matching(want, f), got)
+			}
 		}
 		// Readers that are in the middle of what is gone go on.
 		for _, r := range before {
@@ -319,6 +329,7 @@ func checkDeleteExpected(t *test) {
 	if got := a.head("missing"); got != 0 {
 		t.broken("D7", "Delete of a missing stream left one at version %d", got)
 	}
+	t.listed(a, "L1", driver.ListQuery{Prefix: "missing"}, nil)
 	a.whole(0)
 }
 

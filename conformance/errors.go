@@ -36,15 +36,21 @@ func checkErrorTypes(t *test) {
 	}
 	conflict := func(err error) string {
 		e, ok := errors.AsType[*driver.ConflictError](err)
-		if !ok || e.Stream != "three" || e.Expected != 1 || e.Actual == 0 || e.Actual > 3 || e.Actual == 1 {
-			return fmt.Sprintf("%+v", e)
+		switch {
+		case !ok:
+			return "it is no *driver.ConflictError"
+		case e.Stream != "three" || e.Expected != 1 || e.Actual == 0 || e.Actual > 3 || e.Actual == 1:
+			return fmt.Sprintf("stream %.60q, expected %v, actual %d; the append was to stream \"three\" at version 3, expected 1", e.Stream, e.Expected, e.Actual)
 		}
 		return ""
 	}
 	stream := func(name string) func(error) string {
 		return func(err error) string {
-			if e, ok := errors.AsType[*driver.StreamError](err); !ok || e.Stream != name {
-				return fmt.Sprintf("%+v", e)
+			switch e, ok := errors.AsType[*driver.StreamError](err); {
+			case !ok:
+				return "it is no *driver.StreamError"
+			case e.Stream != name:
+				return fmt.Sprintf("it names stream %.60q instead of %.60q", e.Stream, name)
 			}
 			return ""
 		}
@@ -100,7 +106,7 @@ func checkErrorTypes(t *test) {
 				if c.sentinel == driver.ErrConflict {
 					rule = "V4"
 				}
-				t.broken(rule, "%s: the error has %s: %v", c.name, d, err)
+				t.broken(rule, "%s: the error is wrong, %s: %v", c.name, d, err)
 			}
 		}
 		for _, other := range []error{driver.ErrConflict, driver.ErrStreamNotFound, driver.ErrStreamDeleted, driver.ErrUnknownOutcome, driver.ErrCheckpointAhead, driver.ErrCheckpointConflict, driver.ErrCorrupt, driver.ErrSchema, driver.ErrClosed} {
@@ -122,7 +128,7 @@ func checkSecrets(t *test) {
 			t.Fatalf("Config.Secrets: %q does not contain its secret", s.DSN)
 		}
 		ctx, cancel := context.WithTimeout(t.ctx, 2*time.Second)
-		store, err := t.cfg.Open(ctx, s.DSN)
+		store, err := t.openStore(ctx, s.DSN)
 		if err == nil { // some connect only when they are used
 			err = store.Ping(ctx)
 			store.Close()
@@ -181,38 +187,34 @@ func checkCorrupt(t *test) {
 		b, err := t.openDSN(t.data())
 		if err != nil {
 			if !errors.Is(err, driver.ErrCorrupt) {
-				t.broken("E3", "damage %d: Open: %v", i, err)
+				t.broken("E3", "damage %d of Config.Corrupt: Open has another error than ErrCorrupt: %v", i, err)
 			}
 			continue
 		}
 		b.faulty = true
 		noticed := 0
-		for name, read := range map[string]func() ([]driver.Record, []driver.Record, error){
-			"ReadStream": func() ([]driver.Record, []driver.Record, error) {
-				got, err := b.rawStream("damaged", false)
-				return want, got, err
-			},
-			"ReadStream backward": func() ([]driver.Record, []driver.Record, error) {
-				got, err := b.rawStream("damaged", true)
-				return want, got, err
-			},
-			"ReadAll": func() ([]driver.Record, []driver.Record, error) {
-				got, err := b.rawFeed()
-				return all, got, err
-			},
+		for _, read := range []struct {
+			name string
+			want []driver.Record
+			do   func() ([]driver.Record, error)
+		}{
+			{"ReadAll", all, b.rawFeed},
+			{"ReadStream", want, func() ([]driver.Record, error) { return b.rawStream("damaged", false) }},
+			{"ReadStream backward", want, func() ([]driver.Record, error) { return b.rawStream("damaged", true) }},
 		} {
-			want, got, err := read()
+			name, want := read.name, read.want
+			got, err := read.do()
 			switch {
 			case errors.Is(err, driver.ErrCorrupt):
 				noticed++
 			case err != nil:
-				t.broken("E3", "damage %d, %s: %v", i, name, err)
+				t.broken("E3", "damage %d of Config.Corrupt: %s has neither ErrCorrupt nor what was appended, but says: %v", i, name, err)
 			case len(got) != len(want):
-				t.broken("E3", "damage %d, %s: %d records of %d, and no error", i, name, len(got), len(want))
+				t.broken("E3", "damage %d of Config.Corrupt: %s has %d records of %d, and no error", i, name, len(got), len(want))
 			default:
 				for j := range want {
 					if d := difference(want[j], got[j]); d != "" {
-						t.broken("E3", "damage %d, %s: record %d: %s, and no error", i, name, j, d)
+						t.broken("E3", "damage %d of Config.Corrupt: %s, record %d: %s, and no error", i, name, j, d)
 					}
 				}
 			}
@@ -221,7 +223,7 @@ func checkCorrupt(t *test) {
 			t.Fatalf("Config.Corrupt: after damage %d everything can be read as it was", i)
 		}
 		if _, err := b.rawStream("whole", false); err != nil {
-			t.broken("E3", "damage %d: a stream that was not damaged: %v", i, err)
+			t.broken("E3", "damage %d of Config.Corrupt: a stream that was not damaged: %v", i, err)
 		}
 		t.must(b.Close())
 	}
@@ -262,6 +264,9 @@ func (c *client) rawFeed() ([]driver.Record, error) {
 		page, err := c.s.ReadAll(c.t.ctx, driver.FeedQuery{After: after})
 		if err != nil {
 			return nil, err
+		}
+		if page.Next == after && !page.End { // something is held back for a moment
+			time.Sleep(time.Millisecond)
 		}
 		all, after = append(all, page.Records...), page.Next
 		if page.End {

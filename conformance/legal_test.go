@@ -11,51 +11,88 @@ import (
 	"github.com/go-es/es/driver"
 )
 
-// TestStrangeButLegalStores runs the suite on stores that keep the contract in
-// unusual ways.
+// legalStores keep the contract in unusual ways.
+var legalStores = []struct {
+	name string
+	set  func(*toy)
+}{
+	{"plain", func(*toy) {}},
+	{"gaps", func(y *toy) { y.caps.Gapless, y.step = false, 1_000_000 }},
+	{"late", func(y *toy) {
+		y.caps.Gapless, y.caps.PositionOnAppend, y.late = false, false, true
+	}},
+	{"late with gaps", func(y *toy) {
+		y.caps = driver.Caps{MaxStreams: 100, MaxAppendEvents: 50}
+		y.step, y.late, y.page = 100, true, 3
+	}},
+	{"one record a page", func(y *toy) { y.page = 1 }},
+	{"empty pages", func(y *toy) { y.caps.Gapless, y.step, y.page, y.idle = false, 10, 2, true }},
+	{"tiny limits", func(y *toy) {
+		y.caps = driver.Caps{MaxEventBytes: 1 << 10, MaxAppendEvents: 3, MaxAppendBytes: 2 << 10, MaxStreams: 2, MaxSnapshotBytes: 1 << 10, PositionOnAppend: true}
+	}},
+	{"one event an append", func(y *toy) {
+		y.caps = driver.Caps{MaxEventBytes: 1 << 10, MaxAppendEvents: 1, MaxAppendBytes: 1 << 10, PositionOnAppend: true, FilterFeed: true}
+	}},
+	{"no limits", func(y *toy) { y.caps = driver.Caps{MaxStreams: 5, PositionOnAppend: true, Gapless: true} }},
+	{"slow", func(y *toy) { y.slow = 300 * time.Microsecond }},
+	{"flaky", func(y *toy) { y.flaky = true }},
+	{"late, one event at a time", func(y *toy) {
+		y.caps.Gapless, y.caps.PositionOnAppend, y.late, y.singly, y.blind = false, false, true, true, true
+	}},
+	{"takes a base for any version", func(y *toy) { y.based = true }},
+	{"says what it knows and no more", func(y *toy) { y.older, y.unsure, y.coy = true, true, true }},
+	{"forgets what is purged", func(y *toy) { y.forgets = true }},
+	{"snapshots by other rules", func(y *toy) { y.equal, y.strict = true, true }},
+	{"lagging listings", func(y *toy) { y.caps.ListLag, y.lag = true, 20*time.Millisecond }},
+}
+
+// TestStrangeButLegalStores runs the suite on them: in parallel what bears it,
+// and then what looks for goroutines.
 func TestStrangeButLegalStores(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		set  func(*toy)
-	}{
-		{"plain", func(*toy) {}},
-		{"gaps", func(y *toy) { y.caps.Gapless, y.step = false, 1_000_000 }},
-		{"late", func(y *toy) {
-			y.caps.Gapless, y.caps.PositionOnAppend, y.late = false, false, true
-		}},
-		{"late with gaps", func(y *toy) {
-			y.caps = driver.Caps{MaxStreams: 100, MaxAppendEvents: 50}
-			y.step, y.late, y.page = 100, true, 3
-		}},
-		{"one record a page", func(y *toy) { y.page = 1 }},
-		{"empty pages", func(y *toy) { y.caps.Gapless, y.step, y.page, y.idle = false, 10, 2, true }},
-		{"tiny limits", func(y *toy) {
-			y.caps = driver.Caps{MaxEventBytes: 1 << 10, MaxAppendEvents: 3, MaxAppendBytes: 2 << 10, MaxStreams: 2, MaxSnapshotBytes: 1 << 10, PositionOnAppend: true}
-		}},
-		{"one event an append", func(y *toy) {
-			y.caps = driver.Caps{MaxEventBytes: 1 << 10, MaxAppendEvents: 1, MaxAppendBytes: 1 << 10, PositionOnAppend: true, FilterFeed: true}
-		}},
-		{"no limits", func(y *toy) { y.caps = driver.Caps{MaxStreams: 5, PositionOnAppend: true, Gapless: true} }},
-		{"slow", func(y *toy) { y.slow = time.Millisecond }},
-		{"flaky", func(y *toy) { y.flaky = true }},
-		{"lagging listings", func(y *toy) { y.caps.ListLag, y.lag = true, 20*time.Millisecond }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if testing.Short() && c.name != "plain" && c.name != "late with gaps" && c.name != "empty pages" {
-				t.Skip("-short")
+	looks := func(c check) bool {
+		return strings.HasPrefix(c.name, "lifetime/") || strings.HasPrefix(c.name, "opening/")
+	}
+	for _, alone := range []bool{false, true} {
+		some := slices.DeleteFunc(slices.Clone(checks), func(c check) bool { return looks(c) != alone })
+		t.Run(map[bool]string{false: "together", true: "alone"}[alone], func(t *testing.T) {
+			for _, l := range legalStores {
+				full := l.name == "plain" || l.name == "late with gaps"
+				t.Run(l.name, func(t *testing.T) {
+					if testing.Short() && !full && l.name != "empty pages" {
+						t.Skip("-short")
+					}
+					if !alone {
+						t.Parallel()
+					}
+					y := newToy()
+					l.set(y)
+					cfg := y.config(3 * time.Second)
+					cfg.quick = !full
+					if y.late {
+						cfg.Hold, cfg.InTx, cfg.Fault = nil, nil, nil
+					}
+					if y.flaky {
+						cfg.Fault = nil
+					}
+					if y.slow == 0 {
+						run(t, cfg, some)
+						return
+					}
+					const parts = 6 // at once, as it sleeps most of the time
+					for i := range parts {
+						t.Run(fmt.Sprint("part-", i), func(t *testing.T) {
+							if !alone {
+								t.Parallel()
+							}
+							var mine []check
+							for k := i; k < len(some); k += parts {
+								mine = append(mine, some[k])
+							}
+							run(t, cfg, mine)
+						})
+					}
+				})
 			}
-			defer func() { quick = false }()
-			quick = c.name != "plain" && c.name != "late with gaps" && c.name != "one record a page"
-			y := newToy()
-			c.set(y)
-			cfg := y.config(3 * time.Second)
-			if y.late {
-				cfg.Hold, cfg.Fault = nil, nil
-			}
-			if y.flaky {
-				cfg.Fault = nil
-			}
-			Run(t, cfg)
 		})
 	}
 }
@@ -121,11 +158,19 @@ func TestKnownFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Fault = func(tb TB, dsn string) Faulty {
+		s, err := cfg.Open(tb.Context(), dsn)
+		if err != nil {
+			tb.Fatalf("%v", err)
+		}
+		return Faulty{Store: s}
+	}
 	for _, c := range []struct {
 		check string
 		fails bool
 		said  string
 	}{
+		{"unknown/down", false, "for want of Faulty.Down"},
 		{"feed/gapless", false, "known: for a reason\nfeed/gapless: F14 does not hold"},
 		{"feed/head", true, "passes, and is in Config.Known: for a reason"},
 	} {

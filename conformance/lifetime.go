@@ -113,7 +113,7 @@ func checkClosed(t *test) {
 		}
 	}
 	if got := a.s.Caps(); got != caps {
-		t.broken("M1", "Caps after Close are %+v and were %+v", got, caps)
+		t.broken("M1", "Caps after Close are other ones than before: %s", capsDifference(got, caps))
 	}
 	t.together(4, func(int) {
 		if err := a.s.Close(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -211,22 +212,35 @@ func (c *client) perform(op *streamOp, n int) streamOutcome {
 	return out
 }
 
-// unexplained lists the calls on the streams whose history cannot be.
+// unexplained lists the calls on a stream whose history cannot be, up to the one
+// that cannot: of several such streams the one that takes the fewest calls.
 func unexplained(history []porcupine.Operation) string {
-	shown := ""
+	var shortest []porcupine.Operation
 	for _, part := range streamModel.Partition(history) {
 		if porcupine.CheckOperations(streamModel.ToModel(), part) {
 			continue
 		}
 		slices.SortFunc(part, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
-		shown += fmt.Sprintf("      stream %q:\n", part[0].Input.(streamOp).stream)
-		for i, op := range part {
-			if i == 40 {
-				shown += "        …\n"
+		for n := 1; n <= len(part) && (shortest == nil || n < len(shortest)); n++ {
+			// A call that began later explains nothing, if it began after those had returned.
+			first := part[:n]
+			if n < len(part) && slices.ContainsFunc(first, func(o porcupine.Operation) bool { return o.Return > part[n].Call }) {
+				continue
+			}
+			if !porcupine.CheckOperations(streamModel.ToModel(), first) {
+				shortest = first
 				break
 			}
-			shown += fmt.Sprintf("        %6dµs to %6dµs, worker %d: %s\n", op.Call/1000, op.Return/1000, op.ClientId, describeStreamOp(op.Input.(streamOp), op.Output.(streamOutcome)))
 		}
 	}
-	return shown
+	const most = 30
+	shown := fmt.Sprintf("      stream %q, on which nothing was done before:\n", shortest[0].Input.(streamOp).stream)
+	if len(shortest) > most {
+		shown = fmt.Sprintf("      stream %q, the last of %d calls; those before can be explained:\n", shortest[0].Input.(streamOp).stream, len(shortest))
+		shortest = shortest[len(shortest)-most:]
+	}
+	for _, op := range shortest {
+		shown += fmt.Sprintf("        %6dµs to %6dµs, worker %d: %s\n", op.Call/1000, op.Return/1000, op.ClientId, describeStreamOp(op.Input.(streamOp), op.Output.(streamOutcome)))
+	}
+	return strings.TrimRight(shown, "\n")
 }

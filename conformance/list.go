@@ -9,7 +9,7 @@ import (
 
 var listChecks = []check{
 	{"list/order", "L1", nil, checkListOrder},
-	{"list/pages", "L2", nil, checkListPages},
+	{"list/pages", "L2 R3", nil, checkListPages},
 	{"list/versions", "L3 L1", nil, checkListVersions},
 	{"list/current", "L4", nil, checkListCurrent},
 }
@@ -58,6 +58,12 @@ func checkListPages(t *test) {
 	for _, limit := range []int{0, 1, 2, 7, len(names) - 1, len(names), len(names) + 1, 10_000} {
 		t.listed(a, "L2", driver.ListQuery{Limit: limit}, names) // list and lookAtList check the pages
 	}
+	page, err := a.ListStreams(t.ctx, driver.ListQuery{})
+	t.must(err)
+	for i := range page.Streams[:cap(page.Streams)] {
+		page.Streams[:cap(page.Streams)][i] = driver.StreamInfo{Stream: "overwritten"}
+	}
+	t.listed(a, "R3", driver.ListQuery{}, names)
 }
 
 func checkListVersions(t *test) {
@@ -87,7 +93,7 @@ func checkListVersions(t *test) {
 		for _, s := range listed {
 			w := want[s.Stream]
 			if s.Closed != w.closed || s.Version != w.version && s.Version != 0 {
-				wrong = fmt.Sprintf("%+v, and it is at version %d, closed %t", s, w.version, w.closed)
+				wrong = fmt.Sprintf("%q at version %d, closed %t, and it is at version %d, closed %t", s.Stream, s.Version, s.Closed, w.version, w.closed)
 			}
 			if s.Version > w.version {
 				t.broken("L3", "the listing has %+v, a version that the stream never had: it is at %d", s, w.version)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-es/es/driver"
 )
@@ -29,7 +30,7 @@ func (c *client) lookAtAppend(req driver.AppendRequest, res driver.AppendResult)
 			continue
 		}
 		if v, exact := p.Expected.Exact(); exact && a.First != v+1 {
-			t.wrong("V1", "part %d was appended at version %d, and its first version is %d", i, v, a.First)
+			t.wrong("V2", "an append to stream %.60q at version %d returned %s, which does not begin with the next version: it was written behind another head than the one that was compared", p.Stream, v, brief(a))
 		}
 		for j := range p.Records {
 			c.acknowledge(place{p.Stream, a.First + driver.Version(j)}, p.Records[j].ID)
@@ -49,7 +50,7 @@ func (c *client) lookAtRefusal(err error, parts ...driver.Part) {
 		case parts[i].Expected != e.Expected:
 			t.wrong("V4", "a conflict that expected %v, where the request expected %v: %v", e.Expected, parts[i].Expected, err)
 		case e.Expected == driver.Any, e.Expected == driver.Exists && e.Actual != 0, e.Expected == driver.Expected(e.Actual):
-			t.wrong("V4", "a conflict that cannot be one: %v", err)
+			t.wrong("V4", "a conflict, and the version that is given for it is one that was expected: %v", err)
 		}
 	}
 	if e, ok := errors.AsType[*driver.StreamError](err); ok {
@@ -58,6 +59,9 @@ func (c *client) lookAtRefusal(err error, parts ...driver.Part) {
 		}
 	}
 	if e, ok := errors.AsType[*driver.UnknownOutcomeError](err); ok {
+		if e.Err == nil {
+			t.wrong("E1", "an unknown outcome without its cause: %v", err)
+		}
 		parts := slices.DeleteFunc(slices.Clone(parts), func(p driver.Part) bool { return len(p.Records) == 0 })
 		if len(e.Parts) != len(parts) {
 			t.wrong("U3", "an unknown outcome with %d bases for %d parts with records: %v", len(e.Parts), len(parts), err)
@@ -100,15 +104,19 @@ func (c *client) lookAtDelete(req driver.DeleteRequest, a driver.Appended) {
 		c.t.wrong("D1", "Delete writes one record, and returned %s", brief(a))
 		return
 	}
-	c.log.mu.Lock()
-	c.log.closed[req.Stream] = a.Last
-	c.log.mu.Unlock()
+	c.log.ended(req, a.Last, c.t.now())
 	c.located(place{req.Stream, a.Last}, a.Position, "Delete")
 }
 
-func (c *client) lookAtStream(q driver.StreamQuery, page driver.StreamPage) {
+func (c *client) lookAtStream(q driver.StreamQuery, page driver.StreamPage, begin time.Duration) {
 	t := c.t
 	recs := page.Records
+	if at, closed := c.log.closedBefore(q.Stream, begin); closed && !q.Deleted {
+		t.wrong("D1", "a delete of stream %.60q was acknowledged at %s, and ReadStream(%s), called after that, returned %s", q.Stream, us(at), brief(q), brief(page))
+	}
+	if at, erased := c.log.erasedBefore(q.Stream, begin); erased && (len(recs) > 1 || len(recs) == 1 && recs[0].Version != page.Head) {
+		t.wrong("D3", "a purge of stream %.60q was acknowledged at %s, and ReadStream(%s), called after that, returned %s", q.Stream, us(at), brief(q), brief(page))
+	}
 	order := "S1"
 	if q.Backward {
 		order = "S2"
@@ -118,6 +126,9 @@ func (c *client) lookAtStream(q driver.StreamQuery, page driver.StreamPage) {
 		t.wrong("S3", "a page of %d records, with limit %d", len(recs), q.Limit)
 	case len(recs) == 0 && !page.End:
 		t.wrong("S3", "an empty page that is not the End: ReadStream(%s)", brief(q))
+	}
+	if q.Backward && !page.End && len(recs) > 0 && recs[len(recs)-1].Version <= 1 {
+		t.wrong("S3", "a page has version 1, read backward, and is not the End: ReadStream(%s) = %s", brief(q), brief(page))
 	}
 	// A purged stream has no more than its last record.
 	purged := q.Deleted && c.log.isPurged(q.Stream)
@@ -158,7 +169,7 @@ func (c *client) lookAtStream(q driver.StreamQuery, page driver.StreamPage) {
 	}
 }
 
-func (c *client) lookAtFeed(q driver.FeedQuery, page driver.FeedPage) {
+func (c *client) lookAtFeed(q driver.FeedQuery, page driver.FeedPage, begin, end time.Duration) {
 	t := c.t
 	recs := page.Records
 	if q.Limit > 0 && len(recs) > q.Limit {
@@ -182,15 +193,19 @@ func (c *client) lookAtFeed(q driver.FeedQuery, page driver.FeedPage) {
 		case !q.Filter.Match(r):
 			t.wrong("F10", "a record of type %.60q in stream %.60q does not match the filter: ReadAll(%s)", r.Type, r.Stream, brief(q))
 		}
+		if at, erased := c.log.erasedBefore(r.Stream, begin); erased && r.Type != driver.TypeDeleted {
+			t.wrong("D3", "a purge of stream %.60q was acknowledged at %s, and ReadAll(%s), called after that, returned its version %d", r.Stream, us(at), brief(q), r.Version)
+		}
 		prev = r.Position
 	}
 	c.lookAtSeen(q, page)
 	c.log.raise(page.Next)
 	c.log.mu.Lock()
 	defer c.log.mu.Unlock()
-	if c.log.starts[q.After] && page.Next > q.After {
-		c.log.pages = append(c.log.pages, feedPage{c.n, q.After, page.Next, q.Filter, seen})
-	}
+	c.log.pages = append(c.log.pages, &feedPage{
+		client: c.n, after: q.After, next: page.Next, limit: q.Limit, last: page.End, counts: c.log.starts[q.After] && page.Next > q.After,
+		filter: q.Filter, records: seen, begin: begin, end: end,
+	})
 	c.log.starts[page.Next] = true
 	for _, r := range seen {
 		c.log.starts[r.position] = true
@@ -223,7 +238,11 @@ func (c *client) lookAtList(q driver.ListQuery, page driver.ListPage) {
 	prev := q.After
 	for _, s := range page.Streams {
 		if s.Stream <= prev || !strings.HasPrefix(s.Stream, q.Prefix) {
-			t.wrong("L1", "%.60q after %.60q, with prefix %.60q", s.Stream, prev, q.Prefix)
+			what := "which does not lie after it"
+			if s.Stream > prev {
+				what = "which does not have the prefix"
+			}
+			t.wrong("L1", "ListStreams(%s) lists %.60q after %.60q, %s", brief(q), s.Stream, prev, what)
 		}
 		prev = s.Stream
 	}

@@ -84,12 +84,24 @@ func (c *client) put(stream string, base driver.Version, recs []driver.Record) {
 	c.t.Helper()
 	for done := 0; done < len(recs); {
 		n := c.t.batch(len(recs) - done)
+		for c.t.tooLarge(recs[done:done+n]) && n > 1 {
+			n--
+		}
 		c.append(stream, driver.Exactly(base+driver.Version(done)), recs[done:done+n]...)
 		done += n
 	}
 	for i := range recs {
 		recs[i].Stream, recs[i].Version = stream, base+driver.Version(i)+1
 	}
+}
+
+// tooLarge reports whether records are too large for one append.
+func (t *test) tooLarge(recs []driver.Record) bool {
+	size := 0
+	for i := range recs {
+		size += driver.Size(&recs[i])
+	}
+	return t.caps.MaxAppendBytes > 0 && size > t.caps.MaxAppendBytes
 }
 
 // delete closes a stream and returns where the record went.

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,6 +36,9 @@ func confusable() []string {
 	return names
 }
 
+// separators are what a store may put between the parts of a key.
+var separators = []string{"/", ":", "-", "_", ".", ",", ";", "|", "#", "@", "$", "~", "!", "+", "=", " ", "\\", "\t", "\n", "\x01", "\x1f", "\uffff"}
+
 func checkConfusableStreams(t *test) {
 	a := t.open()
 	names := confusable()
@@ -44,7 +48,7 @@ func checkConfusableStreams(t *test) {
 		r.Data = []byte(name)
 		res, err := a.Append(t.ctx, to(name, driver.NoStream, r))
 		if err != nil {
-			t.broken("N1", "stream %q: %v", name, err)
+			t.broken("N1", "the first append to stream %q, beside names that are nearly the same: %v", name, err)
 		}
 		if res.Parts[0].First != 1 {
 			t.broken("N1", "stream %q began at version %d", name, res.Parts[0].First)
@@ -56,7 +60,7 @@ func checkConfusableStreams(t *test) {
 	for _, name := range names {
 		got, err := b.tryStream(driver.StreamQuery{Stream: name})
 		if err != nil {
-			t.broken("N1", "stream %q: %v", name, err)
+			t.broken("N1", "ReadStream of stream %q, beside names that are nearly the same: %v", name, err)
 		}
 		t.same("N1", fmt.Sprintf("stream %q", name), []driver.Record{want[name]}, got)
 	}
@@ -65,12 +69,37 @@ func checkConfusableStreams(t *test) {
 			t.broken("N1", "stream %q in the feed: %s", r.Stream, d)
 		}
 	}
+	t.deletesHalf(b, names, want)
 	slices.Sort(names)
 	t.listed(b, "N1", driver.ListQuery{}, names)
 	for _, prefix := range names {
 		t.listed(b, "N1", driver.ListQuery{Prefix: prefix}, withPrefix(names, prefix))
 		i, _ := slices.BinarySearch(names, prefix)
 		t.listed(b, "N1", driver.ListQuery{After: prefix, Limit: 7}, names[i+1:])
+	}
+}
+
+// deletesHalf deletes every other stream: those beside it, whose names are nearly the
+// same, stay. The streams have one record each.
+func (t *test) deletesHalf(c *client, names []string, want map[string]driver.Record) {
+	t.Helper()
+	for i, name := range names {
+		if i%2 == 0 {
+			if _, err := c.Delete(t.ctx, deletion(name, 1, modes[i/2%2])); err != nil {
+				t.broken("N1", "a delete of stream %q, beside names that are nearly the same: %v", name, err)
+			}
+		}
+	}
+	for i, name := range names {
+		got, err := c.tryStream(driver.StreamQuery{Stream: name})
+		switch {
+		case i%2 == 0 && !errors.Is(err, driver.ErrStreamDeleted):
+			t.broken("N1", "stream %q was deleted, beside names that are nearly the same: error %v", name, err)
+		case i%2 == 1 && err != nil:
+			t.broken("N1", "stream %q, after streams whose names are nearly the same were deleted: %v", name, err)
+		case i%2 == 1:
+			t.same("N1", fmt.Sprintf("stream %q, after streams whose names are nearly the same were deleted", name), []driver.Record{want[name]}, got)
+		}
 	}
 }
 
@@ -97,7 +126,7 @@ func (t *test) listed(c *client, rule string, q driver.ListQuery, want []string)
 	for i < len(got) && i < len(want) && got[i] == want[i] {
 		i++
 	}
-	t.broken(rule, "ListStreams(%s) lists %d streams instead of %d; from the %d. on it has %.100q instead of %.100q", brief(q), len(got), len(want), i+1, got[i:min(i+3, len(got))], want[i:min(i+3, len(want))])
+	t.broken(rule, "ListStreams(%s) lists %d streams, and there are %d; from the %d. on it has %.100q, and should have %.100q", brief(q), len(got), len(want), i+1, got[i:min(i+3, len(got))], want[i:min(i+3, len(want))])
 }
 
 func checkConfusableTypes(t *test) {
@@ -141,7 +170,7 @@ func checkConfusableCheckpoints(t *test) {
 	for i, name := range names {
 		cp := driver.Checkpoint{Name: name, Position: driver.Position(i), Revision: record().ID}
 		if err := a.SaveCheckpoint(t.ctx, cp, driver.Revision{}); err != nil {
-			t.broken("N1", "checkpoint %q: %v", name, err)
+			t.broken("N1", "the first save of checkpoint %q, beside names that are nearly the same: %v", name, err)
 		}
 	}
 	b := t.other(a)
@@ -152,13 +181,24 @@ func checkConfusableCheckpoints(t *test) {
 			t.broken("N1", "checkpoint %q is %q at position %d, and was saved at %d", name, cp.Name, cp.Position, i)
 		}
 	}
-	slices.Sort(names)
 	var listed []string
 	for _, cp := range b.checkpoints(0) {
 		listed = append(listed, cp.Name)
 	}
-	if !slices.Equal(listed, names) {
-		t.broken("C5", "the checkpoints are listed as %.400q instead of %.400q", listed, names)
+	if want := slices.Sorted(slices.Values(names)); !slices.Equal(listed, want) {
+		t.broken("C5", "the checkpoints are listed as %.400q instead of %.400q", listed, want)
+	}
+	for i, name := range names { // every other one goes, and those beside it stay
+		if i%2 == 0 {
+			t.must(b.DeleteCheckpoint(t.ctx, name))
+		}
+	}
+	for i, name := range names {
+		cp, err := a.LoadCheckpoint(t.ctx, name)
+		t.must(err)
+		if there := cp.Name == name; there != (i%2 == 1) {
+			t.broken("N1", "every other checkpoint was deleted, beside names that are nearly the same: checkpoint %q is %v", name, cp)
+		}
 	}
 }
 
@@ -178,6 +218,31 @@ func checkConfusableSnapshots(t *test) {
 			t.must(err)
 			if d := snapshotDifference(snapshot(key[0], key[1], driver.Version(i+1)), s); d != "" {
 				t.broken("N1", "stream %q, kind %q: %s", key[0], key[1], d)
+			}
+		}
+	}
+	for _, sep := range separators { // a store may join stream and kind to one key
+		snaps := []driver.Snapshot{snapshot("kinds"+sep+"x", "y", 1), snapshot("kinds", "x"+sep+"y", 2)}
+		a.append(snaps[0].Stream, driver.NoStream, record())
+		for _, s := range snaps {
+			t.must(a.SaveSnapshot(t.ctx, s))
+		}
+		for _, s := range snaps {
+			t.keeps(b, "N1", "beside one whose stream and kind, put together, are nearly the same", s)
+		}
+	}
+	for i, name := range names { // every other one goes, and those beside it stay
+		if i%2 == 0 {
+			t.must(b.DeleteSnapshot(t.ctx, name, "state"))
+			t.must(b.DeleteSnapshot(t.ctx, "kinds", name))
+		}
+	}
+	for i, name := range names {
+		for _, key := range [][2]string{{name, "state"}, {"kinds", name}} {
+			s, err := a.LoadSnapshot(t.ctx, key[0], key[1])
+			t.must(err)
+			if there := s.Version == driver.Version(i+1); there != (i%2 == 1) {
+				t.broken("N1", "every other snapshot was deleted, beside names that are nearly the same: stream %q, kind %q: %v", key[0], key[1], s)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (t *test) fails(rule, what, dsn string) error {
 	before := goroutines()
 	ctx, cancel := context.WithTimeout(t.ctx, 5*time.Second)
 	defer cancel()
-	s, err := t.cfg.Open(ctx, dsn)
+	s, err := t.openStore(ctx, dsn)
 	if err == nil {
 		s.Close()
 		t.broken(rule, "%s, %.100q, can be opened", what, dsn)
@@ -70,7 +70,7 @@ func checkOpenContext(t *test) {
 	before := goroutines()
 	ctx, cancel := context.WithCancel(t.ctx)
 	cancel()
-	if s, err := t.cfg.Open(ctx, dsn); err == nil {
+	if s, err := t.openStore(ctx, dsn); err == nil {
 		s.Close()
 		t.broken("O1", "Open with a context that had ended succeeded")
 	} else if !errors.Is(err, context.Canceled) {
@@ -80,7 +80,7 @@ func checkOpenContext(t *test) {
 		t.broken("O1", "Open with a context that had ended left %d goroutines, such as:\n%s", len(stacks), stacks[0])
 	}
 	ctx, cancel = context.WithCancel(t.ctx)
-	s, err := t.cfg.Open(ctx, dsn)
+	s, err := t.openStore(ctx, dsn)
 	t.must(err)
 	c := t.adopt(dsn, s)
 	c.append("opened", driver.NoStream, record())
@@ -107,7 +107,7 @@ func checkOpenAtOnce(t *test) {
 		var mu sync.Mutex
 		var cs []*client
 		t.together(8, func(i int) {
-			s, err := t.cfg.Open(t.ctx, dsn)
+			s, err := t.openStore(t.ctx, dsn)
 			if err != nil {
 				t.wrong("O3", "one of 8 clients that open new data at once: %v", err)
 				return
@@ -138,7 +138,7 @@ func checkCheckOnly(t *test) {
 	a := t.open()
 	a.append("created", driver.NoStream, record())
 	t.must(a.Close())
-	s, err := t.cfg.Open(t.ctx, t.cfg.CheckOnly(dsn))
+	s, err := t.openStore(t.ctx, t.cfg.CheckOnly(dsn))
 	if err != nil {
 		t.broken("O3", "data that is there, with ddl=check: %v", err)
 	}

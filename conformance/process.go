@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 var processChecks = []check{
 	{"process/killed", "A1 A6 A2", []need{needProcesses, needLasting}, checkKilled},
 	{"process/killed-purge", "D4 D8", []need{needProcesses, needLasting}, checkKilledPurge},
-	{"process/at-once", "O3 V5", []need{needProcesses, needLasting, needShared}, checkProcessesAtOnce},
+	{"process/at-once", "O3 V5 F1 F2", []need{needProcesses, needLasting, needShared}, checkProcessesAtOnce},
 	{"process/alone", "O7", []need{needProcesses, needLasting, needSingle}, checkSingleProcess},
 }
 
@@ -49,8 +50,8 @@ type worker struct {
 // startWorker starts one.
 func (t *test) startWorker(work string) *worker {
 	t.Helper()
-	// The check runs in a subtest, two levels below the test that called Run.
-	root := strings.TrimSuffix(t.Name(), "/"+t.check.name)
+	// The check runs in a subtest below the test that called Run, and perhaps in rounds.
+	root := t.Name()[:strings.LastIndex(t.Name()+"/", "/"+t.check.name+"/")]
 	var pattern []string
 	for _, part := range strings.Split(root, "/") {
 		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
@@ -63,6 +64,7 @@ func (t *test) startWorker(work string) *worker {
 	out, err := w.cmd.StdoutPipe()
 	t.must(err)
 	t.must(w.cmd.Start())
+	t.trace.add(traced{0, "start a process to", work, nil, nil})
 	t.Cleanup(w.kill)
 	go w.read(out)
 	return w
@@ -97,6 +99,16 @@ func (w *worker) kill() {
 func (w *worker) wait() error {
 	<-w.done
 	return w.cmd.Wait()
+}
+
+// works reports whether the process has not ended.
+func (w *worker) works() bool {
+	select {
+	case <-w.done:
+		return false
+	default:
+		return true
+	}
 }
 
 func (w *worker) said() []string {
@@ -218,7 +230,11 @@ func checkKilled(t *test) {
 		}
 		for p, id := range a.log.acknowledged() {
 			if stored[p] != id {
-				t.broken("A6", "round %d: version %d of stream %q, id %v, was acknowledged before the process was killed; stored there is %v", round, p.version, p.stream, id, stored[p])
+				there := "nothing is stored there: it was answered before it had left the process"
+				if other := stored[p]; !other.IsZero() {
+					there = fmt.Sprintf("stored there is %v", other)
+				}
+				t.broken("A6", "round %d: version %d of stream %q, id %v, was acknowledged before the process was killed; %s", round, p.version, p.stream, id, there)
 			}
 		}
 		for meta, n := range groups {
@@ -300,7 +316,8 @@ func checkKilledPurge(t *test) {
 	}
 }
 
-// workRace appends at exact versions that other processes append at as well.
+// workRace appends at exact versions that other processes append at as well, and to
+// a stream of its own.
 func workRace(ctx context.Context, s driver.Store) error {
 	fmt.Printf("%sopen\n", said)
 	for k := range 30 {
@@ -321,18 +338,41 @@ func workRace(ctx context.Context, s driver.Store) error {
 		case !errors.Is(err, driver.ErrConflict):
 			return err
 		}
+		own, rec := fmt.Sprint("own-", os.Getpid()), record()
+		if err := retry(ctx, func() (err error) {
+			res, err = s.Append(ctx, to(own, driver.Any, rec))
+			return err
+		}); err != nil {
+			return err
+		}
+		fmt.Printf("%sack %s %d %v\n", said, own, res.Parts[0].First, rec.ID)
 	}
 	return nil
 }
 
 // checkProcessesAtOnce lets processes create the data at once and then append to
-// the same streams.
+// the same streams, while this one follows the feed.
 func checkProcessesAtOnce(t *test) {
 	for range t.scale(3) {
 		t.dsn = ""
 		ws := make([]*worker, 4)
 		for i := range ws {
 			ws[i] = t.startWorker("race")
+		}
+		var fs []*follower
+		if !t.cfg.Alone {
+			select { // so that they create it
+			case <-ws[0].first:
+			case <-ws[0].done:
+			}
+			b := t.open()
+			fs = []*follower{{c: b}, {c: b, limit: 3}}
+			for slices.ContainsFunc(ws, (*worker).works) {
+				for _, f := range fs {
+					_, err := f.step()
+					t.must(err)
+				}
+			}
 		}
 		for i, w := range ws {
 			if err := w.wait(); err != nil {
@@ -351,7 +391,7 @@ func checkProcessesAtOnce(t *test) {
 				}
 			}
 		}
-		a.whole(0)
+		t.agree(a, fs)
 		t.noStrangers(a)
 		t.must(a.Close())
 	}
@@ -384,7 +424,10 @@ func checkSingleProcess(t *test) {
 			release = func() { t.must(a.Close()) }
 		}
 		release()
-		b := t.open()
+		b, err := t.openDSN(t.data())
+		if err != nil {
+			t.broken("O7", "Open after the process that had the data open has ended (killed %t): %v", kill, err)
+		}
 		b.append("alone", driver.Any, record())
 		b.whole(0)
 		t.must(b.Close())

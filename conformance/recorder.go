@@ -20,6 +20,7 @@ type recorder struct {
 
 	mu       sync.Mutex
 	failed   bool
+	skipped  bool
 	lines    []string
 	cleanups []func()
 }
@@ -118,7 +119,17 @@ func (r *recorder) Fatalf(format string, args ...any) {
 
 func (r *recorder) Skipf(format string, args ...any) {
 	r.Logf(format, args...)
+	r.mu.Lock()
+	r.skipped = true
+	r.mu.Unlock()
 	runtime.Goexit()
+}
+
+// Skipped reports whether Skipf was called.
+func (r *recorder) Skipped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.skipped
 }
 
 func (r *recorder) Failed() bool {

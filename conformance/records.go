@@ -71,27 +71,77 @@ func checkRecordBytes(t *test) {
 		a.append("awkward", driver.Exactly(driver.Version(i)), want[i])
 		want[i].Stream, want[i].Version = "awkward", driver.Version(i)+1
 	}
-	if n := t.batch(4); n > 1 {
-		var small []driver.Record
-		for _, r := range want {
-			if driver.Size(&r) < 150 && len(small) < n {
-				r.ID = record().ID
-				small = append(small, r)
-			}
-		}
-		a.append("together", driver.NoStream, small...)
-		for i := range small {
-			small[i].Stream, small[i].Version = "together", driver.Version(i)+1
-		}
-		t.same("R1", "read from the stream", small, a.stream(driver.StreamQuery{Stream: "together"}))
-	}
 	b := t.other(a)
+	for i, w := range a.ways() {
+		stream := fmt.Sprint("way-", i)
+		small := smallOf(want)
+		for done := 0; done < len(small); {
+			recs := small[done:min(done+t.batch(5)-w.beside, len(small))]
+			t.must(w.append(stream, driver.Version(done), recs))
+			for j := range recs {
+				recs[j].Stream, recs[j].Version = stream, driver.Version(done+j)+1
+			}
+			done += len(recs)
+		}
+		t.same("R1", w.name, small, b.stream(driver.StreamQuery{Stream: stream}))
+	}
 	t.same("R1", "read from the stream", want, b.stream(driver.StreamQuery{Stream: "awkward"}))
 	t.same("R1", "read from the stream, two a page", want, b.stream(driver.StreamQuery{Stream: "awkward", Limit: 2}))
 	back := b.stream(driver.StreamQuery{Stream: "awkward", Backward: true})
 	slices.Reverse(back)
 	t.same("R1", "read backward", want, back)
 	t.same("R1", "read from the feed", want, ofStream(b.whole(0), "awkward"))
+}
+
+// smallOf returns those of some records of which several fit into an append.
+func smallOf(recs []driver.Record) []driver.Record {
+	return slices.DeleteFunc(slices.Clone(recs), func(r driver.Record) bool { return driver.Size(&r) > 150 })
+}
+
+// way is one of the ways in which records get into a stream that is at a version: a
+// store may have code of its own for each.
+type way struct {
+	name   string
+	beside int // how many events are appended beside them
+	append func(stream string, base driver.Version, recs []driver.Record) error
+}
+
+// ways are those that the store has.
+func (c *client) ways() []way {
+	t := c.t
+	expecting := func(e func(base driver.Version) driver.Expected) func(string, driver.Version, []driver.Record) error {
+		return func(stream string, base driver.Version, recs []driver.Record) error {
+			_, err := c.appendSurely(to(stream, e(base), recs...))
+			return err
+		}
+	}
+	all := []way{
+		{"appended at an exact version", 0, expecting(driver.Exactly)},
+		{"appended at any version", 0, expecting(func(driver.Version) driver.Expected { return driver.Any })},
+		{"appended to what exists", 0, expecting(func(base driver.Version) driver.Expected {
+			if base == 0 {
+				return driver.NoStream
+			}
+			return driver.Exists
+		})},
+	}
+	if implementing[driver.GroupAppender](c.s) && t.batch(3) > 2 {
+		all = append(all, way{"appended in a group", 2, func(stream string, _ driver.Version, recs []driver.Record) error {
+			return c.groupSurely([]driver.AppendRequest{
+				to(stream+"-before", driver.Any, record()), to(stream, driver.Any, recs...), to(stream+"-after", driver.Any, record()),
+			})[1].Err
+		}})
+	}
+	if t.caps.MaxStreams > 1 && t.batch(2) > 1 {
+		all = append(all, way{"appended beside another stream", 1, func(stream string, base driver.Version, recs []driver.Record) error {
+			_, err := c.appendSurely(toEach(
+				driver.Part{Stream: stream + "-before", Expected: driver.Any, Records: records(1)},
+				driver.Part{Stream: stream, Expected: driver.Exactly(base), Records: recs},
+			))
+			return err
+		}})
+	}
+	return all
 }
 
 // ofStream returns the records of one stream.
@@ -103,7 +153,14 @@ func ofStream(recs []driver.Record, stream string) []driver.Record {
 func (t *test) same(rule, what string, want, got []driver.Record) {
 	t.Helper()
 	if len(want) != len(got) {
-		t.broken(rule, "%s: %d records instead of %d", what, len(got), len(want))
+		i := 0
+		for i < min(len(want), len(got)) && want[i].ID == got[i].ID {
+			i++
+		}
+		if i < len(want) {
+			t.broken(rule, "%s: %d records instead of %d; record %d should be version %d of stream %.60q, and is not", what, len(got), len(want), i, want[i].Version, want[i].Stream)
+		}
+		t.broken(rule, "%s: %d records instead of %d; record %d, version %d of stream %.60q, should not be there", what, len(got), len(want), i, got[i].Version, got[i].Stream)
 	}
 	for i := range want {
 		if d := difference(want[i], got[i]); d != "" {
@@ -137,7 +194,7 @@ func difference(want, got driver.Record) string {
 		return fmt.Sprintf("metadata has %d bytes, %.100q, appended were %d, %.100q", len(got.Metadata), got.Metadata, len(want.Metadata), want.Metadata)
 	}
 	if cut := driver.FromMicros(driver.Micros(want.Time)); !got.Time.Equal(cut) || got.Time.Location() != time.UTC {
-		return fmt.Sprintf("time is %v, appended was %v", got.Time, want.Time)
+		return fmt.Sprintf("time is %v, appended was %v, in UTC and cut to the microsecond %v", got.Time, want.Time.Round(0), cut)
 	}
 	return ""
 }
@@ -195,7 +252,7 @@ func checkOwnership(t *test) {
 	n := t.batch(3)
 	reqs := []driver.AppendRequest{to("owned", driver.NoStream, records(n)...)}
 	if t.caps.MaxStreams > 1 && t.batch(2) > 1 {
-		reqs = append(reqs, toEach(driver.Part{Stream: "owned-2", Records: records(1)}, driver.Part{Stream: "owned-3", Records: records(1)}))
+		reqs = append(reqs, toEach(driver.Part{Stream: "owned-3", Records: records(1)}, driver.Part{Stream: "owned-2", Records: records(1)}))
 	}
 	var want, feed []driver.Record
 	for _, req := range reqs {
@@ -217,11 +274,16 @@ func checkOwnership(t *test) {
 			t.broken("R3", "Append changed the request: %s", d)
 		}
 		scribbleRequest(req)
-		for i := range res.Parts {
-			res.Parts[i] = driver.Appended{First: 1 << 40, Last: 1 << 41, Position: 1 << 42}
+		first := driver.AppendResult{Parts: slices.Clone(res.Parts)}
+		for range 2 {
+			for i := range res.Parts {
+				res.Parts[i] = driver.Appended{First: 1 << 40, Last: 1 << 41, Position: 1 << 42}
+			}
+			res, err = a.Append(t.ctx, cloneRequest(before))
+			t.recognised("R3", "after its result was overwritten", first, res, err)
 		}
 	}
-	read := func(c *client, when string) {
+	read := func(c *client, when, again string) {
 		t.Helper()
 		page, err := c.ReadAll(t.ctx, driver.FeedQuery{})
 		t.must(err)
@@ -239,11 +301,13 @@ func checkOwnership(t *test) {
 				t.must(err)
 				t.same("R3", when+", from the stream", of[:len(page.Records)], page.Records)
 				scribble(page.Records)
+				when = again
 			}
 			page, err := c.ReadAll(t.ctx, driver.FeedQuery{Limit: limit})
 			t.must(err)
 			t.same("R3", when+", from the feed", feed[:len(page.Records)], page.Records)
 			scribble(page.Records)
+			when = again
 		}
 	}
 	for _, r := range a.whole(0) { // the order of the streams may be any
@@ -253,21 +317,64 @@ func checkOwnership(t *test) {
 		}
 		feed = append(feed, want[i])
 	}
-	read(a, "after the request was overwritten")
-	read(a, "after what was read was overwritten")
-	read(t.other(a), "from another client, after what was read was overwritten")
+	t.filterStays(a)
+	t.pagesStay(a, feed)
+	const overwritten = "after what was read before was overwritten"
+	read(a, "after the request was overwritten", overwritten)
+	read(a, overwritten, overwritten)
+	read(t.other(a), overwritten+", by another client", overwritten+", by another client")
 
 	req := deletion("owned", driver.Any, driver.Tombstone)
+	req.Record.Stream, req.Record.Version, req.Record.Position = "elsewhere", 77, 99
 	tombstone := clone(req.Record)
 	_, err := a.Delete(t.ctx, req)
 	t.must(err)
 	if !reflect.DeepEqual(tombstone, req.Record) {
 		t.broken("R3", "Delete changed the record of the request: %+v, was %+v", req.Record, tombstone)
 	}
-	tombstone.Stream, tombstone.Version = "owned", driver.Version(n)+1
+	tombstone.Stream, tombstone.Version, tombstone.Position = "owned", driver.Version(n)+1, 0
 	scribble([]driver.Record{req.Record})
 	got := a.stream(driver.StreamQuery{Stream: "owned", Deleted: true, From: tombstone.Version})
 	t.same("R3", "the record of a delete, after the request was overwritten", []driver.Record{tombstone}, got)
+}
+
+// filterStays ends the check unless reading the feed leaves its filter alone.
+func (t *test) filterStays(c *client) {
+	t.Helper()
+	if !t.caps.FilterFeed {
+		return
+	}
+	q := driver.FeedQuery{Filter: driver.Filter{Types: []string{"z", "happened", "a", "a"}, Prefixes: []string{"z", "owned", "a", "a"}}}
+	was := driver.Filter{Types: slices.Clone(q.Filter.Types), Prefixes: slices.Clone(q.Filter.Prefixes)}
+	_, err := c.ReadAll(t.ctx, q)
+	t.must(err)
+	if !reflect.DeepEqual(q.Filter, was) {
+		t.broken("R3", "ReadAll changed the filter of the request: it is %q, and was %q", q.Filter, was)
+	}
+}
+
+// pagesStay appends to the records of each page, and looks whether that changes the
+// page behind it.
+func (t *test) pagesStay(c *client, feed []driver.Record) {
+	t.Helper()
+	for stream, recs := range perStream(feed) {
+		q := driver.StreamQuery{Stream: stream, Limit: 1}
+		for i := range recs {
+			page, err := c.ReadStream(t.ctx, q)
+			t.must(err)
+			t.same("R3", "after a record was appended to the page before, from the stream", recs[i:i+1], page.Records)
+			_ = append(page.Records, driver.Record{ID: record().ID})
+			q.From = page.Records[0].Version + 1
+		}
+	}
+	q := driver.FeedQuery{Limit: 1}
+	for i := 0; i < len(feed); {
+		page, err := c.ReadAll(t.ctx, q)
+		t.must(err)
+		t.same("R3", "after a record was appended to the page before, from the feed", feed[i:i+len(page.Records)], page.Records)
+		_ = append(page.Records, driver.Record{ID: record().ID})
+		i, q.After = i+len(page.Records), page.Next
+	}
 }
 
 // noSharedCapacity appends to each slice of some records and looks whether that
@@ -376,7 +483,8 @@ func requestDifference(want, got driver.AppendRequest) string {
 		}
 		for j := range w.Records {
 			if !reflect.DeepEqual(w.Records[j], g.Records[j]) {
-				return fmt.Sprintf("record %d of part %d is %+v and was %+v", j, i, g.Records[j], w.Records[j])
+				words := inShort([]any{j, i, g.Records[j], w.Records[j]})
+				return fmt.Sprintf("record %d of part %d is now %v; it was %v", words...)
 			}
 		}
 	}

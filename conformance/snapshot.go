@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 var snapshotChecks = []check{
 	{"snapshot/missing", "P1", []need{needSnapshots}, checkSnapshotMissing},
+	{"snapshot/unborn", "P6 L1", []need{needSnapshots}, checkSnapshotUnborn},
 	{"snapshot/newest", "P2", []need{needSnapshots}, checkSnapshotNewest},
 	{"snapshot/race", "P2 P3", []need{needSnapshots}, checkSnapshotRace},
 	{"snapshot/values", "P3 R3", []need{needSnapshots}, checkSnapshotValues},
@@ -59,6 +61,30 @@ func checkSnapshotMissing(t *test) {
 	t.must(a.SaveSnapshot(t.ctx, snapshot("there", "state", 1)))
 	t.keepsNone(a, "P1", "of another kind", "there", "State")
 	t.keepsNone(a, "P1", "of another stream", "there-2", "state")
+}
+
+// checkSnapshotUnborn saves a snapshot of a stream that does not exist.
+func checkSnapshotUnborn(t *test) {
+	cs := t.openAll(2)
+	snap := snapshot("unborn", "state", 3)
+	err := cs[0].SaveSnapshot(t.ctx, snap)
+	for _, c := range cs {
+		switch {
+		case err == nil:
+			t.keeps(c, "P6", "saved for a stream that does not exist", snap)
+		case errors.Is(err, driver.ErrStreamNotFound):
+			t.keepsNone(c, "P6", "refused for a stream that does not exist", "unborn", "state")
+		default:
+			t.broken("P6", "SaveSnapshot for a stream that does not exist: %v", err)
+		}
+	}
+	if got := cs[1].head("unborn"); got != 0 {
+		t.broken("P6", "SaveSnapshot for a stream that does not exist made one at version %d", got)
+	}
+	t.listed(cs[1], "L1", driver.ListQuery{}, nil)
+	cs[1].append("unborn", driver.NoStream, record())
+	t.must(cs[0].SaveSnapshot(t.ctx, snapshot("unborn", "state", 4)))
+	t.keeps(cs[1], "P6", "saved once the stream exists", snapshot("unborn", "state", 4))
 }
 
 func checkSnapshotNewest(t *test) {

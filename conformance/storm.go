@@ -18,6 +18,7 @@ import (
 
 var stormChecks = []check{
 	{"feed/writers", "F1 F2 F6 F13", nil, checkFeedUnderWriters},
+	{"feed/filtered", "F1 F2 F5 F10", []need{needFilter}, checkFilterUnderWriters},
 	{"feed/end", "F9", []need{needPosition}, checkEndUnderWriters},
 	{"feed/order", "F7 F14", []need{needPosition}, checkOrderUnderWriters},
 	{"feed/held", "F1 F2 F5 F9", []need{needHold}, checkHeld},
@@ -48,7 +49,7 @@ type ack struct {
 // groups, with conflicts and with contexts that end.
 func (t *test) start(cs []*client, n int) *storm {
 	s := &storm{t: t, stop: make(chan struct{})}
-	for w := range n {
+	for w := range t.crowd(n) {
 		s.done.Go(func() { s.write(cs[w%len(cs)], w) })
 	}
 	return s
@@ -79,7 +80,11 @@ const stormEvents = 250
 func (s *storm) write(c *client, w int) {
 	t := s.t
 	rng := rand.New(rand.NewPCG(uint64(w), uint64(time.Now().UnixNano())))
-	for k, events := 0, 0; events < stormEvents && (k < 5 || !s.stopped()); k++ {
+	most, slow := stormEvents, 1
+	if isLong() {
+		most, slow = 8*stormEvents, 1+w%8
+	}
+	for k, events := 0, 0; events < most && (k < 5 || !s.stopped()); k++ {
 		stream := fmt.Sprint("storm-", rng.IntN(8))
 		req := to(stream, driver.Any, batchOf(t.batch(1+rng.IntN(4)))...)
 		ctx, cancel := t.ctx, func() {}
@@ -117,7 +122,7 @@ func (s *storm) write(c *client, w int) {
 		s.note(req, res, err, begin, s.clock.Add(1))
 		cancel()
 		events += len(req.Parts[0].Records)
-		time.Sleep(time.Duration(200+rng.IntN(1500)) * time.Microsecond)
+		time.Sleep(time.Duration(slow*(200+rng.IntN(1500))) * time.Microsecond)
 	}
 }
 
@@ -143,20 +148,24 @@ func (s *storm) note(req driver.AppendRequest, res driver.AppendResult, err erro
 
 // follower reads the feed from its beginning, on and on.
 type follower struct {
-	c     *client
-	limit int
-	pause time.Duration
-	after driver.Position
-	all   []driver.Record
+	c      *client
+	limit  int
+	pause  time.Duration
+	filter driver.Filter
+	after  driver.Position
+	all    []driver.Record
 }
 
 // step reads one page and reports whether it was an End.
 func (f *follower) step() (bool, error) {
-	page, err := f.c.ReadAll(f.c.t.ctx, driver.FeedQuery{After: f.after, Limit: f.limit})
+	page, err := f.c.ReadAll(f.c.t.ctx, driver.FeedQuery{After: f.after, Limit: f.limit, Filter: f.filter})
 	if err != nil {
 		return false, err
 	}
 	f.all = append(f.all, page.Records...)
+	if page.Next == f.after && !page.End { // something is held back for a moment
+		time.Sleep(200 * time.Microsecond)
+	}
 	f.after = page.Next
 	return page.End, nil
 }
@@ -177,7 +186,7 @@ func (f *follower) follow(s *storm) {
 		if f.after > was || !over {
 			moved, was = time.Now(), f.after
 		} else if bound := f.c.t.cfg.FeedBound; time.Since(moved) > bound {
-			f.c.t.wrong("F5", "the writers have ended, and for %v the pages after %d were neither the End nor moved Next", bound, f.after)
+			f.c.t.exposes(f.c.log, f.all, f.c.stuckAt(stuck, f.after, fmt.Sprintf("the writers have ended, and for %v the pages after %d were neither the End nor moved Next", bound, f.after)))
 			return
 		}
 		if !over {
@@ -191,10 +200,14 @@ func jump(c *client, s *storm, seed int) {
 	t := c.t
 	rng := rand.New(rand.NewPCG(uint64(seed), 5))
 	been := []driver.Position{0}
+	least := 0 // as much as the store sees fit
+	if isLong() {
+		least = 1 // or the history would not fit into memory
+	}
 	for !s.stopped() {
 		after := been[rng.IntN(len(been))]
 		for range 1 + rng.IntN(3) {
-			page, err := c.ReadAll(t.ctx, driver.FeedQuery{After: after, Limit: rng.IntN(20)})
+			page, err := c.ReadAll(t.ctx, driver.FeedQuery{After: after, Limit: least + rng.IntN(20)})
 			if err != nil {
 				t.wrong("F1", "ReadAll: %v", err)
 				return
@@ -235,12 +248,13 @@ func (s *storm) readers(cs []*client) (wait func() []*follower) {
 }
 
 // agree ends the check unless the followers, once they have read on to the end,
-// got the whole feed.
+// got the whole feed, or what their filter lets through of it.
 func (t *test) agree(c *client, fs []*follower) []driver.Record {
 	t.Helper()
-	all := c.whole(0)
+	whole := c.whole(0)
 	for _, f := range fs {
-		recs, next := f.c.readOn(f.after, f.limit)
+		all := matching(whole, f.filter)
+		recs, next := f.c.readFiltered(f.after, f.limit, f.filter)
 		f.after = next
 		if f.all = append(f.all, recs...); !t.caps.PositionOnAppend && len(f.all) < len(all) {
 			t.eventually(func() bool {
@@ -249,16 +263,14 @@ func (t *test) agree(c *client, fs []*follower) []driver.Record {
 				return len(f.all) >= len(all)
 			})
 		}
-		for i := range f.all {
-			if i < len(all) && f.all[i].ID != all[i].ID {
-				t.broken("F2", "a reader that followed the feed with limit %d got version %d of stream %q at %d as its event %d; read again, that is version %d of stream %q at %d", f.limit, f.all[i].Version, f.all[i].Stream, f.all[i].Position, i, all[i].Version, all[i].Stream, all[i].Position)
+		if found := f.c.differs("F2", fmt.Sprintf("a reader that followed the feed with limit %d", f.limit), all, f.all); found != nil {
+			if len(f.all) != len(all) {
+				found.rule = "F1"
 			}
-		}
-		if len(f.all) != len(all) {
-			t.broken("F1", "a reader that followed the feed with limit %d got %d events, and there are %d", f.limit, len(f.all), len(all))
+			t.exposed(c.log, whole, *found)
 		}
 	}
-	return all
+	return whole
 }
 
 func checkFeedUnderWriters(t *test) {
@@ -267,6 +279,46 @@ func checkFeedUnderWriters(t *test) {
 	wait := s.readers(cs)
 	s.wait()
 	t.agree(cs[0], wait())
+}
+
+// checkFilterUnderWriters follows the feed through filters: what holds of the feed
+// holds of it, and where positions come late these readers alone get to the end.
+func checkFilterUnderWriters(t *test) {
+	cs := t.openAll(4)
+	s := t.start(cs, 12)
+	fs := []*follower{
+		{c: cs[0], filter: driver.Filter{Prefixes: []string{"storm-1", "storm-many-"}}},
+		{c: cs[1], limit: 1, filter: driver.Filter{Prefixes: []string{"storm-2"}}},
+		{c: cs[2], limit: 7, filter: driver.Filter{Types: []string{"happened", "other"}}},
+		{c: cs[3], limit: 3, filter: driver.Filter{Types: []string{"other"}}},
+	}
+	var wg sync.WaitGroup
+	for _, f := range fs {
+		wg.Go(func() { f.follow(s) })
+	}
+	s.wait()
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	for _, f := range fs { // nobody reads without a filter yet
+		want := 0
+		for p := range cs[0].log.acknowledged() {
+			if f.filter.Match(&driver.Record{Stream: p.stream, Type: "happened"}) {
+				want++
+			}
+		}
+		for len(f.all) < want {
+			if was := f.after; !t.eventually(func() bool {
+				_, err := f.step()
+				t.must(err)
+				return f.after > was
+			}) {
+				t.broken("F5", "%d events that match the types %q and the prefixes %q were acknowledged; a reader with this filter got %d of them, and for %v Next has not moved from %d", want, f.filter.Types, f.filter.Prefixes, len(f.all), t.cfg.FeedBound, was)
+			}
+		}
+	}
+	t.agree(cs[0], fs)
 }
 
 // checkEndUnderWriters reads to an End, and asks for all that was acknowledged
@@ -293,7 +345,9 @@ func checkEndUnderWriters(t *test) {
 				if end {
 					for p, id := range acked {
 						if !have[p] {
-							t.wrong("F9", "the page that ends at %d is the End, and version %d of stream %q, id %v, which was acknowledged before, was not returned", f.after, p.version, p.stream, id)
+							lost := f.c.lost("F9", p, id, f.after)
+							lost.seen = fmt.Sprintf("the page of client %d that ends at %d is the End, and version %d of stream %.60q, which was acknowledged before, was not returned", f.c.n, f.after, p.version, p.stream)
+							t.exposes(f.c.log, f.all, lost)
 							return
 						}
 					}
@@ -333,10 +387,23 @@ func checkOrderUnderWriters(t *test) {
 		}
 		for _, id := range a.ids {
 			if at[id] <= highest {
-				t.broken("F7", "an append began after another one was acknowledged at position %d, and has an event at %d", highest, at[id])
+				t.exposed(cs[0].log, all, finding{
+					rule: "F7", fault: moved, event: positioned(all, at[id]), other: positioned(all, highest),
+					seen: fmt.Sprintf("an append began after another one was acknowledged at position %d, and has an event at %d", highest, at[id]),
+				})
 			}
 		}
 	}
+}
+
+// positioned is the event at a position, or one that says no more than that.
+func positioned(all []driver.Record, p driver.Position) seenRecord {
+	for i := range all {
+		if all[i].Position == p {
+			return seen(&all[i])
+		}
+	}
+	return seenRecord{position: p}
 }
 
 // hold holds one append open and notes it as acknowledged once it is committed.
@@ -344,10 +411,14 @@ func checkOrderUnderWriters(t *test) {
 func (t *test) hold(c *client, stream string, n int) (commit, rollback func()) {
 	t.Helper()
 	req := to(stream, driver.NoStream, records(n)...)
+	w := c.log.writing(0, "Append", t.now(), req.Parts...)
 	doCommit, doRollback := t.cfg.Hold(t.TB, t.data(), req)
 	t.trace.add(traced{0, "hold open Append", req, nil, nil})
 	commit = func() {
-		if err := doCommit(); err != nil {
+		c.log.settling(w, t.now(), false)
+		err := doCommit()
+		c.log.written(w, t.now(), err)
+		if err != nil {
 			t.wrong("F1", "the commit of an append that was held open: %v", err)
 			return
 		}
@@ -357,7 +428,10 @@ func (t *test) hold(c *client, stream string, n int) (commit, rollback func()) {
 		}
 	}
 	rollback = func() {
-		if err := doRollback(); err != nil {
+		c.log.settling(w, t.now(), true)
+		err := doRollback()
+		c.log.written(w, t.now(), err)
+		if err != nil {
 			t.wrong("F1", "the rollback of an append that was held open: %v", err)
 		}
 		t.trace.add(traced{0, "roll back the held Append", req, nil, nil})
@@ -372,19 +446,27 @@ func checkHeld(t *test) {
 	for round := range t.scale(5) {
 		a.append("before", driver.Any, record())
 		commit, _ := t.hold(a, fmt.Sprint("held-", round), t.batch(3))
-		after := a.append(fmt.Sprint("after-", round%2), driver.Any, record())
-		f := follower{c: b, limit: round % 3}
-		for range 30 {
-			end, err := f.step()
-			t.must(err)
-			got := slices.ContainsFunc(f.all, func(r driver.Record) bool { return r.Position == after.Position })
-			if end && t.caps.PositionOnAppend && !got {
-				t.broken("F9", "an append is open; one that was acknowledged at %d is not returned, and the page that ends at %d is the End", after.Position, f.after)
+		stream, last := fmt.Sprint("after-", round%2), record()
+		after := a.append(stream, driver.Any, last)
+		fs := []*follower{{c: b, limit: round % 3}}
+		if t.caps.FilterFeed {
+			fs = append(fs, &follower{c: b, limit: round % 3, filter: driver.Filter{Types: []string{"happened"}, Prefixes: []string{"held-", "after-"}}})
+		}
+		for _, f := range fs {
+			for range 20 {
+				end, err := f.step()
+				t.must(err)
+				got := slices.ContainsFunc(f.all, func(r driver.Record) bool { return r.Position == after.Position })
+				if end && t.caps.PositionOnAppend && !got {
+					lost := b.lost("F9", place{stream, after.Last}, last.ID, f.after)
+					lost.seen = fmt.Sprintf("an append is open; one that was acknowledged at %d is not returned, and the page that ends at %d is the End", after.Position, f.after)
+					t.exposed(b.log, f.all, lost)
+				}
+				time.Sleep(time.Millisecond)
 			}
-			time.Sleep(time.Millisecond)
 		}
 		commit()
-		t.agree(a, []*follower{&f})
+		t.agree(a, fs)
 	}
 }
 

@@ -16,7 +16,8 @@ var streamChecks = []check{
 	{"stream/beyond", "S5", nil, checkBeyondStream},
 	{"stream/head", "S6", nil, checkStreamHead},
 	{"stream/growing", "S1 S6", nil, checkGrowingStream},
-	{"stream/large", "S1 S2 S3", nil, checkLargeStream},
+	{"stream/born", "S3 S4", nil, checkBornStream},
+	{"stream/large", "S1 S2 S3 D3 I1", nil, checkLargeStream},
 }
 
 // checkStreamPages reads a stream from every version with every limit.
@@ -28,7 +29,12 @@ func checkStreamPages(t *test, backward bool) {
 	if backward {
 		rule = "S2"
 	}
-	// Neighbours, before and after it in every order, in between.
+	// Neighbours, before and after it in every order, in between, and some whose names
+	// are its own and what a key may have behind it.
+	for _, sep := range separators {
+		a.append("paged-2"+sep, driver.Any, record())
+		a.append("paged-2"+sep+"1", driver.Any, record())
+	}
 	var want []driver.Record
 	for i := range driver.Version(n) {
 		a.append("paged", driver.Any, record())
@@ -130,8 +136,38 @@ func checkGrowingStream(t *test) {
 	t.same("S1", "read while it grew", want, got)
 }
 
+// checkBornStream reads streams while they get their first events: each read finds
+// either no stream, or one with events.
+func checkBornStream(t *test) {
+	cs := t.openAll(4)
+	for round := range t.scale(30) {
+		stream := fmt.Sprint("born-", round)
+		t.together(len(cs), func(n int) {
+			if n == 0 {
+				if _, err := cs[0].Append(t.ctx, to(stream, driver.NoStream, record())); err != nil {
+					t.wrong("V2", "an append to a stream that does not exist: %v", err)
+				}
+				return
+			}
+			q := driver.StreamQuery{Stream: stream, Backward: n == 2}
+			if !t.eventually(func() bool {
+				page, err := cs[n].ReadStream(t.ctx, q)
+				if errors.Is(err, driver.ErrStreamNotFound) {
+					return false
+				}
+				if err != nil || len(page.Records) != 1 || page.Head != 1 {
+					t.wrong("S3", "a read beside the first append of stream %q, which has one event: %d records, head %d, error %v", stream, len(page.Records), page.Head, err)
+				}
+				return true
+			}) {
+				t.wrong("S4", "stream %q was not found", stream)
+			}
+		})
+	}
+}
+
 // checkLargeStream reads more events, and more bytes, than a page is likely to
-// have.
+// have, sends the first of them again, and purges them all.
 func checkLargeStream(t *test) {
 	a := t.open()
 	want := records(t.scale(1500))
@@ -145,6 +181,12 @@ func checkLargeStream(t *test) {
 	slices.Reverse(back)
 	t.same("S2", "a large stream, backward", want, back)
 	t.same("S3", "a large stream, 333 a page", want, a.stream(driver.StreamQuery{Stream: "large", Limit: 333}))
+	b := t.other(a)
+	for _, v := range []int{0, len(want) / 2} {
+		if res, err := b.Append(t.ctx, to("large", driver.Exactly(driver.Version(v)), want[v])); err != nil || res.Parts[0].Last != driver.Version(v+1) {
+			t.broken("I1", "an append at version %d of a stream that is now at %d, sent again: %s, error %v", v, len(want), brief(res), err)
+		}
+	}
 	if size := 1 << 20; t.caps.MaxEventBytes == 0 || t.caps.MaxEventBytes >= size {
 		heavy := records(8)
 		for i := range heavy {
@@ -160,4 +202,13 @@ func checkLargeStream(t *test) {
 		}
 	}
 	a.whole(0)
+	b.delete("large", driver.Purge)
+	for _, c := range []*client{a, b} {
+		if left := c.stream(driver.StreamQuery{Stream: "large", Deleted: true}); len(left) != 1 || left[0].Type != driver.TypeDeleted {
+			t.broken("D3", "a stream of %d events was purged, and %s are left", len(want), briefRecords(left))
+		}
+		if left := ofStream(c.whole(0), "large"); len(left) != 1 {
+			t.broken("D3", "a stream of %d events was purged, and %s are left in the feed", len(want), briefRecords(left))
+		}
+	}
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/go-es/es/driver"
@@ -26,8 +26,12 @@ type test struct {
 	dsn     string    // of the data that open opens; made when first asked for
 	clients []*client // to close at the end
 	wrongs  atomic.Int32
+	told    sync.Map            // the sentences of which wrong has told in full
 	logs    map[string]*feedLog // by data source name
 }
+
+// now is the time since the check began.
+func (t *test) now() time.Duration { return time.Since(t.trace.began) }
 
 // data returns the name of the check's own data.
 func (t *test) data() string {
@@ -51,11 +55,19 @@ func (t *test) open() *client {
 func (t *test) openDSN(dsn string) (*client, error) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	defer cancel()
-	s, err := t.cfg.Open(ctx, dsn)
+	s, err := t.openStore(ctx, dsn)
 	if err != nil {
 		return nil, err
 	}
 	return t.adopt(dsn, s), nil
+}
+
+// openStore opens a store and traces it, without the name, which may hold a
+// password.
+func (t *test) openStore(ctx context.Context, dsn string) (driver.Store, error) {
+	s, err := t.cfg.Open(ctx, dsn)
+	t.trace.add(traced{0, "Open", nil, "a store", err})
+	return s, err
 }
 
 // adopt makes a client of a store of some data, and closes it at the end.
@@ -110,52 +122,48 @@ func (t *test) closeAll() {
 	}
 }
 
-// quick makes a run as -short does.
-var quick bool
-
-// scale returns n, or a fifth of it with -short.
-func (t *test) scale(n int) int {
-	if quick || testing.Short() {
-		return max(n/5, 2)
-	}
-	return n
-}
-
-// spanTime is how long a check that depends on chance goes on trying.
-var spanTime = time.Second
-
-func (t *test) span() time.Duration {
-	if quick || testing.Short() {
-		return spanTime / 10
-	}
-	return spanTime
-}
-
 // broken ends the check: it saw that a sentence does not hold. Call it on the
 // goroutine of the check.
 func (t *test) broken(rule, format string, args ...any) {
 	t.Helper()
-	t.Fatalf("%s", t.story(rule, fmt.Sprintf(format, args...)))
+	t.Fatalf("%s", t.story(rule, fmt.Sprintf(format, inShort(args)...), ""))
 }
 
-// wrong is broken for any goroutine: the check goes on.
+// wrong is broken for any goroutine: the check goes on. What breaks the same
+// sentence again is told in short.
 func (t *test) wrong(rule, format string, args ...any) {
 	t.Helper()
-	if t.wrongs.Add(1) <= 3 {
-		t.Errorf("%s", t.story(rule, fmt.Sprintf(format, args...)))
+	if t.wrongs.Add(1) > 3 {
+		return
 	}
+	seen := fmt.Sprintf(format, inShort(args)...)
+	if _, again := t.told.LoadOrStore(rule, true); again {
+		t.Errorf("%s: %s is broken here, too\n    seen:     %s", t.check.name, rule, noError(seen))
+		return
+	}
+	t.Errorf("%s", t.story(rule, seen, ""))
 }
 
+// noError puts the error that there was not into words.
+func noError(seen string) string { return strings.ReplaceAll(seen, "error none", "no error") }
+
 // story is what the reader of a failure needs.
-func (t *test) story(rule, seen string) string {
+func (t *test) story(rule, seen, history string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s does not hold\n", t.check.name, rule)
 	fmt.Fprintf(&b, "    promised: %s\n", sentences[rule])
-	fmt.Fprintf(&b, "    seen:     %s\n", seen)
-	b.WriteString("    done last:\n")
-	b.WriteString(t.trace.String())
+	fmt.Fprintf(&b, "    seen:     %s\n", noError(seen))
+	b.WriteString(history)
+	last, legend := t.trace.String(), ""
+	if inPlaces.MatchString(history + last) {
+		legend = " (x/1@2 is version 1 of stream x at position 2)"
+	}
+	fmt.Fprintf(&b, "    done last%s:\n%s", legend, last)
 	return b.String()
 }
+
+// inPlaces finds records as a trace names them.
+var inPlaces = regexp.MustCompile(`/\d+@\d`)
 
 // must ends the check at an error that no sentence foresees.
 func (t *test) must(err error) {

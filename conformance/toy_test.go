@@ -30,6 +30,18 @@ type toy struct {
 	flaky bool          // some calls fail with a transient error
 	lag   time.Duration // of listings
 
+	singly  bool // late positions come one event at a time, of streams in any order
+	based   bool // Any and Exists take a base and then append there
+	older   bool // conflicts name a version before the last
+	blind   bool // reading streams tells no positions
+	forgets bool // a purge erases ids
+	coy     bool // a page with records is no End where it need not be
+	equal   bool // of two snapshots of one version the second stays
+	strict  bool // there are no snapshots of streams that do not exist
+	unsure  bool // listings know no versions
+
+	patience time.Duration // the feed waits that long for what is being written; 0: as long as it takes
+
 	naive  bool // the feed passes what is still being written
 	stuck  bool // the feed waits for what was rolled back
 	blocks bool // each client takes positions from a block of its own
@@ -53,6 +65,9 @@ type toyData struct {
 	schema      int
 	corrupt     map[string]bool // streams that were damaged
 	born        map[string]time.Time
+	dead        bool
+	deaths      int
+	gasps       int // appends that a dying database still does; nobody hears of them
 }
 
 type toyRow struct {
@@ -67,6 +82,7 @@ type toyStream struct {
 }
 
 type toyTx struct {
+	began     time.Time
 	stream    string
 	positions []driver.Position
 }
@@ -146,6 +162,7 @@ func (y *toy) config(bound time.Duration) Config {
 		Caps:      y.caps,
 		FeedBound: bound,
 		Hold:      y.hold,
+		InTx:      y.inTx,
 		Restore: func(_ TB, dsn string) func() {
 			d := y.of(dsn)
 			old := d.clone()
@@ -154,6 +171,23 @@ func (y *toy) config(bound time.Duration) Config {
 				defer y.mu.Unlock()
 				y.data[dsn] = old
 			}
+		},
+		Crash: func(TB) (string, func(), func()) {
+			dsn := driver.NewID(time.Now()).String()
+			kill := func() {
+				d := y.of(dsn)
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.dead, d.gasps = true, 3
+				d.deaths++
+			}
+			revive := func() {
+				d := y.of(dsn)
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.dead = false
+			}
+			return dsn, kill, revive
 		},
 		Malformed: []string{"a?b"},
 		Newer: func(_ TB, dsn string) func() {
@@ -167,9 +201,22 @@ func (y *toy) config(bound time.Duration) Config {
 			if err != nil {
 				tb.Fatalf("Open: %v", err)
 			}
-			return Faulty{Store: y.dress(s), Break: s.breakNext, Down: s.goDown}
+			return Faulty{Store: y.dress(s), Break: s.breakNext, BreakAt: s.breakAt, Late: s.holdAt, Down: s.goDown}
 		},
 	}
+}
+
+func (d *toyData) isDead() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dead
+}
+
+// crashes is how often the database was killed.
+func (d *toyData) crashes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.deaths
 }
 
 // dress hides what the toy's settings say it cannot do.
@@ -212,7 +259,9 @@ type toyStore struct {
 	mu       sync.Mutex
 	closed   bool
 	done     chan struct{}
-	broken   *bool         // the next write loses its request (false) or its reply (true)
+	broken   toyFault
+	armed    int           // the n-th request that writes is held back; 0: none
+	held     func()        // it arrives
 	down     chan struct{} // closed when the database is up again
 	from, to driver.Position
 }
@@ -237,27 +286,146 @@ func (s *toyStore) check(ctx context.Context) error {
 	if s.toy.slow > 0 {
 		time.Sleep(s.toy.slow)
 	}
+	s.d.mu.Lock()
+	dead := s.d.dead && s.d.gasps == 0
+	s.d.mu.Unlock()
+	if dead {
+		return driver.Transient(errLost)
+	}
 	return ctx.Err()
 }
 
 var errLost = errors.New("connection lost")
 
-// fault says what breaks at this write.
-func (s *toyStore) fault() (lost, reply bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken == nil {
-		return false, false
-	}
-	reply = *s.broken
-	s.broken = nil
-	return true, reply
+// toyFault is a request that breaks.
+type toyFault struct {
+	n      int  // 1: the next one; 0: none
+	writes bool // only those that write count
+	reply  bool
+	broke  int // how often it has
 }
 
-func (s *toyStore) breakNext(reply bool) {
+// fault says what breaks at this request.
+func (s *toyStore) fault(write bool) (lost, reply bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.broken = &reply
+	f := &s.broken
+	if f.n == 0 || f.writes && !write {
+		return false, false
+	}
+	if f.n--; f.n > 0 {
+		return false, false
+	}
+	f.broke++
+	return true, f.reply
+}
+
+// begin is check, and a request that only reads.
+func (s *toyStore) begin(ctx context.Context) error {
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	return s.asks()
+}
+
+// asks is a request that only reads.
+func (s *toyStore) asks() error {
+	if lost, _ := s.fault(false); lost {
+		return driver.Transient(errLost)
+	}
+	return nil
+}
+
+func (s *toyStore) breakNext(reply bool) (broke func() bool) { return s.breaks(1, true, reply) }
+
+func (s *toyStore) breakAt(n int, reply bool) (broke func() bool) { return s.breaks(n, false, reply) }
+
+func (s *toyStore) breaks(n int, writes, reply bool) (broke func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.broken.broke
+	s.broken.n, s.broken.writes, s.broken.reply = n, writes, reply
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.broken.n = 0
+		return s.broken.broke > before
+	}
+}
+
+// holdAt holds the n-th request that writes back until it is delivered. The store sends
+// it again at once.
+func (s *toyStore) holdAt(n int) (deliver func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.armed, s.held = n, nil
+	return func() bool {
+		s.mu.Lock()
+		arrives := s.held
+		s.armed, s.held = 0, nil
+		s.mu.Unlock()
+		if arrives == nil {
+			return false
+		}
+		arrives()
+		return true
+	}
+}
+
+// sends sends a request that writes, which is held back if that was asked for.
+func (s *toyStore) sends(request func()) (held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.armed == 0 {
+		return false
+	}
+	if s.armed--; s.armed > 0 {
+		return false
+	}
+	s.held = request
+	return true
+}
+
+// instead lets another request arrive than the one that is held back, if there is one.
+func (s *toyStore) instead(request func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held != nil {
+		s.held = request
+	}
+}
+
+func (s *toyStore) isHeld() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held != nil
+}
+
+// appendLate appends with the first request held back: what is sent again, at the same
+// bases, decides, unless it is refused and may hold yet.
+func (s *toyStore) appendLate(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error, bool) {
+	again := cloneRequest(req)
+	states := make([]driver.StreamState, len(req.Parts))
+	unknown := &driver.UnknownOutcomeError{Err: errLost}
+	for i, p := range req.Parts {
+		states[i].Head, states[i].Closed = headOf(s, p.Stream)
+		if len(p.Records) == 0 {
+			continue
+		}
+		if p.Expected < 0 && p.Expected.Holds(states[i].Head) {
+			again.Parts[i].Expected = driver.Exactly(states[i].Head)
+		}
+		v, _ := again.Parts[i].Expected.Exact()
+		unknown.Parts = append(unknown.Parts, driver.UnknownPart{Stream: p.Stream, Base: v})
+	}
+	if !s.sends(func() { s.apply(context.Background(), again) }) {
+		return driver.AppendResult{}, nil, false
+	}
+	res, err := s.apply(ctx, again)
+	if errors.Is(err, driver.ErrConflict) && driver.MayHold(again, states) {
+		return driver.AppendResult{}, unknown, true
+	}
+	return res, err, true
 }
 
 func (s *toyStore) goDown() (up func()) {
@@ -297,7 +465,15 @@ func (s *toyStore) Append(ctx context.Context, req driver.AppendRequest) (driver
 	if s.toy.flaky && rand.IntN(4) == 0 {
 		return driver.AppendResult{}, driver.Transient(errors.New("busy"))
 	}
-	lost, reply := s.fault()
+	if slices.ContainsFunc(req.Parts, func(p driver.Part) bool { return p.Expected < 0 }) { // it asks for a base
+		if err := s.asks(); err != nil {
+			return driver.AppendResult{}, err
+		}
+	}
+	if res, err, held := s.appendLate(ctx, req); held {
+		return res, err
+	}
+	lost, reply := s.fault(true)
 	if lost && !reply {
 		return driver.AppendResult{}, driver.Transient(errLost)
 	}
@@ -333,23 +509,63 @@ func (s *toyStore) sendLate(ctx context.Context, req driver.AppendRequest) (driv
 	return driver.AppendResult{}, &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: req.Parts[0].Stream, Base: v}}, Err: ctx.Err()}, true
 }
 
-// apply waits for the streams of a request and appends.
+// apply appends, where Any and Exists take a base first as often as it takes.
 func (s *toyStore) apply(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
-	d := s.d
-	for {
-		d.mu.Lock()
-		if !slices.ContainsFunc(req.Parts, func(p driver.Part) bool { st := d.streams[p.Stream]; return st != nil && st.holder != nil }) {
+	for s.toy.based {
+		based := cloneRequest(req)
+		var taken bool
+		for i, p := range based.Parts {
+			head, closed := headOf(s, p.Stream)
+			if p.Expected < 0 && !closed && len(p.Records) > 0 && (p.Expected == driver.Any || head > 0) {
+				based.Parts[i].Expected, taken = driver.Exactly(head), true
+			}
+		}
+		if !taken {
 			break
 		}
-		d.mu.Unlock()
-		select {
-		case <-ctx.Done():
-			return driver.AppendResult{}, ctx.Err()
-		case <-time.After(time.Millisecond):
+		time.Sleep(100 * time.Microsecond)
+		res, err := s.settle(ctx, based)
+		c, conflict := errors.AsType[*driver.ConflictError](err)
+		if !conflict {
+			return res, err
+		}
+		i := slices.IndexFunc(req.Parts, func(p driver.Part) bool { return p.Stream == c.Stream })
+		if req.Parts[i].Expected == based.Parts[i].Expected { // it is not for the base
+			return res, err
 		}
 	}
+	return s.settle(ctx, req)
+}
+
+// settle waits for the streams of a request and appends.
+func (s *toyStore) settle(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+	d := s.d
+	var streams []string
+	for _, p := range req.Parts {
+		streams = append(streams, p.Stream)
+	}
+	if err := d.free(ctx, nil, streams); err != nil {
+		return driver.AppendResult{}, err
+	}
 	defer d.mu.Unlock()
-	return s.write(req)
+	if !d.dead {
+		return s.write(req)
+	}
+	if d.gasps == 0 {
+		return driver.AppendResult{}, driver.Transient(errLost)
+	}
+	d.gasps--
+	res, err := s.write(req)
+	if err != nil {
+		return res, err
+	}
+	unknown := &driver.UnknownOutcomeError{Err: errLost}
+	for i, a := range res.Parts {
+		if a.First > 0 {
+			unknown.Parts = append(unknown.Parts, driver.UnknownPart{Stream: req.Parts[i].Stream, Base: a.First - 1})
+		}
+	}
+	return driver.AppendResult{}, unknown
 }
 
 func (s *toyStore) write(req driver.AppendRequest) (driver.AppendResult, error) {
@@ -371,6 +587,11 @@ func (s *toyStore) write(req driver.AppendRequest) (driver.AppendResult, error) 
 		}
 		return rows[len(p.Records)-1].rec.Position, true, nil
 	})
+	if c, conflict := errors.AsType[*driver.ConflictError](err); conflict && s.toy.older {
+		if v, exact := c.Expected.Exact(); exact && v+1 < c.Actual {
+			c.Actual = v + 1
+		}
+	}
 	if !ok {
 		return res, err
 	}
@@ -437,7 +658,7 @@ func (s *toyStore) take() driver.Position {
 // place puts a row into the log.
 func (d *toyData) place(row *toyRow, p driver.Position) {
 	row.rec.Position = p
-	i, _ := slices.BinarySearchFunc(d.log, p, func(r *toyRow, p driver.Position) int { return cmp.Compare(r.rec.Position, p) })
+	i, _ := d.find(p)
 	d.log = slices.Insert(d.log, i, row)
 }
 
@@ -461,7 +682,7 @@ func (y *toy) hold(tb TB, dsn string, req driver.AppendRequest) (commit, rollbac
 	if v, _ := p.Expected.Exact(); v != st.head() || st.holder != nil {
 		tb.Fatalf("a held append does not fit")
 	}
-	tx := &toyTx{stream: p.Stream}
+	tx := &toyTx{stream: p.Stream, began: time.Now()}
 	for range p.Records {
 		tx.positions = append(tx.positions, s.take())
 	}
@@ -504,7 +725,7 @@ func (s *toyStore) limit(n int) int {
 }
 
 func (s *toyStore) ReadStream(ctx context.Context, q driver.StreamQuery) (driver.StreamPage, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return driver.StreamPage{}, err
 	}
 	d := s.d
@@ -533,13 +754,20 @@ func (s *toyStore) ReadStream(ctx context.Context, q driver.StreamQuery) (driver
 			page.End = false
 			break
 		}
-		page.Records = append(page.Records, clone(r.rec))
+		rec := clone(r.rec)
+		if s.toy.blind {
+			rec.Position = 0
+		}
+		page.Records = append(page.Records, rec)
+	}
+	if s.toy.coy && !q.Backward && len(page.Records) > 0 {
+		page.End = false
 	}
 	return page, nil
 }
 
 func (s *toyStore) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.FeedPage, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return driver.FeedPage{}, err
 	}
 	d := s.d
@@ -548,7 +776,7 @@ func (s *toyStore) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.Feed
 	if q.After > d.head() {
 		return driver.FeedPage{}, fmt.Errorf("%w: after %d", driver.ErrCheckpointAhead, q.After)
 	}
-	if q.Seen.Position > 0 && !slices.ContainsFunc(d.log, func(r *toyRow) bool { return r.rec.Position == q.Seen.Position && r.rec.ID == q.Seen.ID }) {
+	if i, ok := d.find(q.Seen.Position); q.Seen.Position > 0 && (!ok || d.log[i].rec.ID != q.Seen.ID && !(s.toy.forgets && d.log[i].purged)) {
 		return driver.FeedPage{}, fmt.Errorf("%w: seen at %d", driver.ErrCheckpointAhead, q.Seen.Position)
 	}
 	if s.toy.late && q.After == d.head() {
@@ -557,11 +785,13 @@ func (s *toyStore) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.Feed
 	horizon := driver.Position(math.MaxUint64)
 	if !s.toy.naive {
 		for _, tx := range d.open {
-			horizon = min(horizon, tx.positions[0])
+			if w := s.toy.patience; w == 0 || time.Since(tx.began) < w {
+				horizon = min(horizon, tx.positions[0])
+			}
 		}
 	}
 	page := driver.FeedPage{Next: q.After, End: true}
-	i, _ := slices.BinarySearchFunc(d.log, q.After+1, func(r *toyRow, p driver.Position) int { return cmp.Compare(r.rec.Position, p) })
+	i, _ := d.find(q.After + 1)
 	if d.reads++; s.toy.idle && d.reads%2 == 0 && i < len(d.log) {
 		page.End = false
 		if p := min(d.log[i].rec.Position, horizon) - 1; p > q.After {
@@ -583,18 +813,27 @@ func (s *toyStore) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.Feed
 		}
 	}
 	page.Seen = d.seen(page.Next)
+	if s.toy.coy && page.Next > q.After {
+		page.End = false
+	}
 	return page, nil
 }
 
+// find returns where the log has a position, or the next one.
+func (d *toyData) find(p driver.Position) (int, bool) {
+	return slices.BinarySearchFunc(d.log, p, func(r *toyRow, p driver.Position) int { return cmp.Compare(r.rec.Position, p) })
+}
+
 // seen is the last event at or below a position.
-func (d *toyData) seen(p driver.Position) (seen driver.Seen) {
-	for _, r := range d.log {
-		if r.rec.Position > p {
-			break
-		}
-		seen = driver.Seen{Position: r.rec.Position, ID: r.rec.ID}
+func (d *toyData) seen(p driver.Position) driver.Seen {
+	i, _ := d.find(p + 1)
+	for i > 0 && d.toy.forgets && d.log[i-1].purged {
+		i--
 	}
-	return seen
+	if i == 0 {
+		return driver.Seen{}
+	}
+	return driver.Seen{Position: d.log[i-1].rec.Position, ID: d.log[i-1].rec.ID}
 }
 
 // sequence gives positions to a few events, of streams in any order.
@@ -604,7 +843,7 @@ func (d *toyData) sequence() {
 	n := 0
 	for _, name := range names {
 		for _, r := range d.streams[name].rows {
-			if r.rec.Position == 0 && n < 7 {
+			if r.rec.Position == 0 && (n < 7 && !d.toy.singly || n < 1) {
 				d.last += driver.Position(1 + rand.IntN(max(d.toy.step, 1)))
 				d.place(r, d.last)
 				n++
@@ -621,7 +860,7 @@ func (d *toyData) head() driver.Position {
 }
 
 func (s *toyStore) Head(ctx context.Context) (driver.Position, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return 0, err
 	}
 	s.d.mu.Lock()
@@ -630,7 +869,7 @@ func (s *toyStore) Head(ctx context.Context) (driver.Position, error) {
 }
 
 func (s *toyStore) ListStreams(ctx context.Context, q driver.ListQuery) (driver.ListPage, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return driver.ListPage{}, err
 	}
 	d := s.d
@@ -647,41 +886,55 @@ func (s *toyStore) ListStreams(ctx context.Context, q driver.ListQuery) (driver.
 			break
 		}
 		info := driver.StreamInfo{Stream: name, Version: st.head(), Closed: st.closed}
-		if s.toy.lag > 0 {
+		if s.toy.lag > 0 || s.toy.unsure {
 			info.Version = 0
 		}
 		page.Streams = append(page.Streams, info)
 		page.Next = name
 	}
+	if s.toy.coy && len(page.Streams) > 0 {
+		page.End = false
+	}
 	return page, nil
 }
 
+// Delete takes two requests for a purge: the record, and the rest.
 func (s *toyStore) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
 	if err := s.check(ctx); err != nil {
 		return driver.Appended{}, err
 	}
-	lost, reply := s.fault()
+	lost, reply := s.fault(true)
 	if lost && !reply {
 		return driver.Appended{}, driver.Transient(errLost)
 	}
-	return s.remove(req)
+	s.sends(func() { s.closes(req) })
+	a, err := s.closes(req)
+	if err != nil || req.Mode != driver.Purge {
+		return a, err
+	}
+	if lost, reply := s.fault(true); lost {
+		if reply {
+			s.erase(req.Stream)
+		}
+		return driver.Appended{}, &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: req.Stream, Base: a.First - 1}}, Err: errLost}
+	}
+	s.erase(req.Stream)
+	return a, nil
 }
 
-func (s *toyStore) remove(req driver.DeleteRequest) (driver.Appended, error) {
+func (s *toyStore) closes(req driver.DeleteRequest) (driver.Appended, error) {
 	d := s.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	st := d.streams[req.Stream]
-	switch {
-	case st.head() == 0:
-		return driver.Appended{}, &driver.StreamError{Stream: req.Stream, Err: driver.ErrStreamNotFound}
-	case st.closed:
-		if st.rows[len(st.rows)-1].rec.ID != req.Record.ID && req.Mode != driver.Purge {
-			return driver.Appended{}, &driver.StreamError{Stream: req.Stream, Err: driver.ErrStreamDeleted}
-		}
-	case !req.Expected.Holds(st.head()):
-		return driver.Appended{}, &driver.ConflictError{Stream: req.Stream, Expected: req.Expected, Actual: st.head()}
-	default:
+	write, _, err := driver.DecideDelete(req, driver.StreamState{Head: st.head(), Closed: st != nil && st.closed}, func() (driver.ID, driver.Position, error) {
+		last := st.rows[len(st.rows)-1].rec
+		return last.ID, last.Position, nil
+	})
+	if err != nil {
+		return driver.Appended{}, err
+	}
+	if write {
 		row := d.add(req.Stream, req.Record)
 		if !s.toy.late {
 			d.place(row, s.take())
@@ -690,18 +943,24 @@ func (s *toyStore) remove(req driver.DeleteRequest) (driver.Appended, error) {
 		maps.DeleteFunc(d.snapshots, func(key [2]string, _ driver.Snapshot) bool { return key[0] == req.Stream })
 		d.wake()
 	}
-	if req.Mode == driver.Purge && !st.purged {
-		st.purged = true
-		for _, r := range st.rows[:len(st.rows)-1] {
-			r.purged = true
-		}
-	}
 	last := st.rows[len(st.rows)-1].rec
 	return driver.Appended{First: last.Version, Last: last.Version, Position: last.Position}, nil
 }
 
+// erase purges a closed stream.
+func (s *toyStore) erase(stream string) {
+	d := s.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := d.streams[stream]
+	st.purged = true
+	for _, r := range st.rows[:len(st.rows)-1] {
+		r.purged = true
+	}
+}
+
 func (s *toyStore) LoadCheckpoint(ctx context.Context, name string) (driver.Checkpoint, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return driver.Checkpoint{}, err
 	}
 	s.d.mu.Lock()
@@ -713,10 +972,19 @@ func (s *toyStore) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, pre
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	lost, reply := s.fault()
+	lost, reply := s.fault(true)
 	if lost && !reply {
 		return driver.Transient(errLost)
 	}
+	s.sends(func() { s.save(cp, prev) })
+	err := s.save(cp, prev)
+	if lost && err == nil {
+		return &driver.UnknownOutcomeError{Err: errLost}
+	}
+	return err
+}
+
+func (s *toyStore) save(cp driver.Checkpoint, prev driver.Revision) error {
 	d := s.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -725,14 +993,11 @@ func (s *toyStore) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, pre
 	} else if now != cp.Revision {
 		return driver.ErrCheckpointConflict
 	}
-	if lost {
-		return &driver.UnknownOutcomeError{Err: errLost}
-	}
 	return nil
 }
 
 func (s *toyStore) ListCheckpoints(ctx context.Context, q driver.CheckpointQuery) (driver.CheckpointPage, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return driver.CheckpointPage{}, err
 	}
 	s.d.mu.Lock()
@@ -756,13 +1021,17 @@ func (s *toyStore) DeleteCheckpoint(ctx context.Context, name string) error {
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	lost, reply := s.fault()
+	lost, reply := s.fault(true)
 	if lost && !reply {
 		return driver.Transient(errLost)
 	}
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	delete(s.d.checkpoints, name)
+	drop := func() {
+		s.d.mu.Lock()
+		defer s.d.mu.Unlock()
+		delete(s.d.checkpoints, name)
+	}
+	s.sends(drop)
+	drop()
 	if lost {
 		return &driver.UnknownOutcomeError{Err: errLost}
 	}
@@ -770,7 +1039,7 @@ func (s *toyStore) DeleteCheckpoint(ctx context.Context, name string) error {
 }
 
 func (s *toyStore) LoadSnapshot(ctx context.Context, stream, kind string) (driver.Snapshot, error) {
-	if err := s.check(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return driver.Snapshot{}, err
 	}
 	s.d.mu.Lock()
@@ -784,23 +1053,32 @@ func (s *toyStore) SaveSnapshot(ctx context.Context, snap driver.Snapshot) error
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	lost, reply := s.fault()
+	lost, reply := s.fault(true)
 	if lost && !reply {
 		return driver.Transient(errLost)
 	}
+	snap.Data = bytes.Clone(snap.Data)
+	s.sends(func() { s.keep(snap) })
+	err := s.keep(snap)
+	if lost && err == nil {
+		return &driver.UnknownOutcomeError{Err: errLost}
+	}
+	return err
+}
+
+func (s *toyStore) keep(snap driver.Snapshot) error {
 	d := s.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if st := d.streams[snap.Stream]; st != nil && st.closed {
 		return &driver.StreamError{Stream: snap.Stream, Err: driver.ErrStreamDeleted}
 	}
-	key := [2]string{snap.Stream, snap.Kind}
-	if snap.Version > d.snapshots[key].Version { // of two equal ones the first stays
-		snap.Data = bytes.Clone(snap.Data)
-		d.snapshots[key] = snap
+	if s.toy.strict && d.streams[snap.Stream].head() == 0 {
+		return &driver.StreamError{Stream: snap.Stream, Err: driver.ErrStreamNotFound}
 	}
-	if lost {
-		return &driver.UnknownOutcomeError{Err: errLost}
+	key := [2]string{snap.Stream, snap.Kind}
+	if old := d.snapshots[key].Version; snap.Version > old || snap.Version == old && s.toy.equal {
+		d.snapshots[key] = snap
 	}
 	return nil
 }
@@ -809,13 +1087,17 @@ func (s *toyStore) DeleteSnapshot(ctx context.Context, stream, kind string) erro
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	lost, reply := s.fault()
+	lost, reply := s.fault(true)
 	if lost && !reply {
 		return driver.Transient(errLost)
 	}
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	delete(s.d.snapshots, [2]string{stream, kind})
+	drop := func() {
+		s.d.mu.Lock()
+		defer s.d.mu.Unlock()
+		delete(s.d.snapshots, [2]string{stream, kind})
+	}
+	s.sends(drop)
+	drop()
 	if lost {
 		return &driver.UnknownOutcomeError{Err: errLost}
 	}

@@ -1,10 +1,12 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-es/es/driver"
 )
@@ -13,10 +15,16 @@ import (
 // what they refer to belongs to the check. They are put into words only when a
 // sentence is broken.
 type trace struct {
+	began time.Time // the zero of the clock of the check
+
 	mu    sync.Mutex
 	n     int
-	calls [16]traced
+	calls [64]traced
+	at    [64]time.Duration // when they returned
 }
+
+// mostLines is how many of them a failure lists.
+const mostLines = 16
 
 type traced struct {
 	client int
@@ -28,30 +36,58 @@ type traced struct {
 
 func (t *trace) add(c traced) {
 	c.args, c.result = freeze(c.args), freeze(c.result)
+	at := time.Since(t.began)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.calls[t.n%len(t.calls)] = c
+	t.calls[t.n%len(t.calls)], t.at[t.n%len(t.at)] = c, at
 	t.n++
 }
 
-// String lists the calls, the last one last.
+// String lists the calls, the last one last. Of the same call made again and again
+// with the same result only the last is listed.
 func (t *trace) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n == 0 {
 		return "      nothing\n"
 	}
-	var b strings.Builder
-	for i := max(0, t.n-len(t.calls)); i < t.n; i++ {
-		c := t.calls[i%len(t.calls)]
-		fmt.Fprintf(&b, "      %d. client %d: %s(%s) = ", i+1, c.client, c.name, inWords(c.args))
-		if c.err != nil {
-			fmt.Fprintf(&b, "error %v\n", c.err)
-		} else {
-			fmt.Fprintf(&b, "%s\n", inWords(c.result))
+	type line struct {
+		n     int
+		words string
+		times int
+	}
+	var lines []line // from the last one on
+	for n := t.n; n > max(0, t.n-len(t.calls)); n-- {
+		words := t.calls[(n-1)%len(t.calls)].String()
+		if k := len(lines); k > 0 && lines[k-1].words == words {
+			lines[k-1].times++
+			continue
 		}
+		if len(lines) == mostLines {
+			break
+		}
+		lines = append(lines, line{n, words, 1})
+	}
+	var b strings.Builder
+	for _, l := range slices.Backward(lines) {
+		fmt.Fprintf(&b, "      %d. at %s: %s", l.n, us(t.at[(l.n-1)%len(t.at)]), l.words)
+		if l.times > 1 {
+			fmt.Fprintf(&b, " (the last of %d times)", l.times)
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+func (c traced) String() string {
+	s := fmt.Sprintf("%s(%s) = ", c.name, inWords(c.args))
+	if c.client > 0 {
+		s = fmt.Sprintf("client %d: %s", c.client, s)
+	}
+	if c.err != nil {
+		return s + "error " + c.err.Error()
+	}
+	return s + cmp.Or(inWords(c.result), "done")
 }
 
 // brief puts a request or a result into few words.
@@ -163,6 +199,9 @@ func inWords(v any) string {
 		}
 		return strings.Join(members, " | ")
 	case frozenResults:
+		if len(v) == 0 {
+			return "no result"
+		}
 		parts := make([]string, len(v))
 		for i, a := range v {
 			parts[i] = inWords(a)
@@ -213,10 +252,18 @@ func inWords(v any) string {
 	}
 }
 
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprint(n, " ", thing, "s")
+}
+
 // places says where the records are.
 func (f frozenRecords) places() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d records", f.n)
+	b.WriteString(counted(f.n, "record"))
 	for _, r := range f.first {
 		fmt.Fprintf(&b, " %.20s/%d@%d", r.place.stream, r.place.version, r.position)
 	}
@@ -229,7 +276,7 @@ func (f frozenRecords) places() string {
 // ids names the records.
 func (f frozenRecords) ids() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d records", f.n)
+	b.WriteString(counted(f.n, "record"))
 	for _, r := range f.first {
 		b.WriteByte(' ')
 		b.WriteString(short(r.id))

@@ -14,11 +14,14 @@ import (
 var unknownChecks = []check{
 	{"unknown/ended", "U1", nil, checkEndedContext},
 	{"unknown/cancelled", "U2 U3", nil, checkCancelled},
+	{"unknown/kept", "U2 U3", []need{needKept}, checkCancelledKept},
 	{"unknown/transient", "U4", nil, checkTransient},
 	{"unknown/soon", "U5", nil, checkEndsSoon},
 	{"unknown/blocked", "U2 U5", []need{needHold, needClients}, checkBlocked},
 	{"unknown/lost", "U2 U3 U4", []need{needFault}, checkLostConnection},
-	{"unknown/down", "U2 U3 U5", []need{needFault}, checkDown},
+	{"unknown/each-request", "U2 U3 U4 D4 D8", []need{needFault}, checkEachRequest},
+	{"unknown/late", "U2 U3 D4 D5 D8 C2 C6 P2 P4", []need{needFault}, checkLate},
+	{"unknown/down", "U2 U3 U5 X5", []need{needFault}, checkDown},
 }
 
 // settleTime is how long a call may go on after its context has ended: what the
@@ -40,7 +43,7 @@ func checkEndedContext(t *test) {
 				t.broken("U1", "%s with a context that had ended (%v): error %v", name, ctx.Err(), err)
 			}
 		}
-		if s, err := t.cfg.Open(ctx, t.data()); err == nil {
+		if s, err := t.openStore(ctx, t.data()); err == nil {
 			s.Close()
 			t.broken("U1", "Open with a context that had ended (%v) succeeded", ctx.Err())
 		} else if !errors.Is(err, ctx.Err()) {
@@ -181,7 +184,7 @@ func (c *client) attempt(ctx context.Context, rng *rand.Rand, unique string) []a
 			t.wrong("U2", "Append: %v", err)
 			return nil
 		}
-		d := deletion(stream, []driver.Expected{driver.Any, 1, driver.Exists}[rng.IntN(3)], driver.Tombstone)
+		d := deletion(stream, []driver.Expected{driver.Any, 1, driver.Exists}[rng.IntN(3)], modes[rng.IntN(2)])
 		_, err := c.Delete(ctx, d)
 		return []attempt{{delete: &d, err: err}}
 	case k == 1 && t.caps.MaxStreams > 1 && t.batch(2) > 1:
@@ -230,7 +233,7 @@ func (c *client) judge(attempts []attempt) {
 			}
 			_, a.err = c.Delete(t.ctx, d)
 		} else {
-			a.res, a.err = c.appendSurely(atBase(a.req, e))
+			a.res, a.err = c.appendSurely(driver.Rebase(a.req, e.Parts))
 		}
 		if a.err != nil && !errors.Is(a.err, driver.ErrConflict) && !errors.Is(a.err, driver.ErrStreamDeleted) {
 			t.broken("U3", "a write of unknown outcome, sent again at its base: %v", a.err)
@@ -271,6 +274,64 @@ func (a *attempt) judge(t *test, when string, at map[driver.ID][]place) {
 			}
 		}
 	}
+}
+
+var needKept = need{"CheckpointStore or SnapshotStore", func(p *probe) bool { return needCheckpoints.has(p) || needSnapshots.has(p) }}
+
+// checkCancelledKept ends the contexts of saves while they run, and asks each for
+// the truth.
+func checkCancelledKept(t *test) {
+	cs := t.openAll(2)
+	a, b := cs[0], cs[1]
+	a.append("kept", driver.NoStream, record())
+	rng := rand.New(rand.NewPCG(1, 19))
+	var last driver.Checkpoint
+	var lastSnap driver.Snapshot
+	deadline := time.Now().Add(t.span())
+	for k := 0; k < 150 && (k < 30 || time.Now().Before(deadline)); k++ {
+		if implementing[driver.CheckpointStore](a.s) {
+			next := at("kept", driver.Position(k+1))
+			err := cancelling(t.ctx, rng, func(ctx context.Context) error { return a.SaveCheckpoint(ctx, next, last.Revision) })
+			got, lerr := b.LoadCheckpoint(t.ctx, "kept")
+			t.must(lerr)
+			unknown := errors.Is(err, driver.ErrUnknownOutcome)
+			if got != next && (err == nil || got != last) || got == next && err != nil && !unknown {
+				t.broken("U2", "SaveCheckpoint of %+v over %+v, whose context ended while it ran: error %v, and %+v is loaded", next, last, err, got)
+			}
+			if unknown { // the same call decides it
+				if err := a.SaveCheckpoint(t.ctx, next, last.Revision); err != nil {
+					t.broken("U3", "SaveCheckpoint of unknown outcome, made again: %v", err)
+				}
+				got = next
+			}
+			last = got
+		}
+		if implementing[driver.SnapshotStore](a.s) {
+			next := snapshot("kept", "state", driver.Version(k+1))
+			err := cancelling(t.ctx, rng, func(ctx context.Context) error { return a.SaveSnapshot(ctx, next) })
+			got, lerr := b.LoadSnapshot(t.ctx, "kept", "state")
+			t.must(lerr)
+			isNext, isLast := snapshotDifference(next, got) == "", snapshotDifference(lastSnap, got) == ""
+			if !isNext && (err == nil || !isLast) || isNext && err != nil && !errors.Is(err, driver.ErrUnknownOutcome) {
+				t.broken("U2", "SaveSnapshot of version %d over %d, whose context ended while it ran: error %v, and version %d is loaded", next.Version, lastSnap.Version, err, got.Version)
+			}
+			if lastSnap = got; errors.Is(err, driver.ErrUnknownOutcome) {
+				if err := a.SaveSnapshot(t.ctx, next); err != nil {
+					t.broken("U3", "SaveSnapshot of unknown outcome, made again: %v", err)
+				}
+				lastSnap = next
+			}
+		}
+	}
+}
+
+// cancelling makes a call whose context ends at some moment while it runs.
+func cancelling(ctx context.Context, rng *rand.Rand, call func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timer := time.AfterFunc(time.Duration(rng.IntN(1000))*time.Microsecond, cancel)
+	defer timer.Stop()
+	return call(ctx)
 }
 
 // checkTransient writes with as much contention as can be had. Half of the
@@ -384,11 +445,7 @@ func checkBlocked(t *test) {
 // checkLostConnection breaks the connection at every kind of write, before the
 // request and after the commit.
 func checkLostConnection(t *test) {
-	dsn := t.data()
-	a := t.open()
-	f := t.cfg.Fault(t.TB, dsn)
-	c := t.adopt(dsn, f.Store)
-	c.faulty = true
+	a, c, f := t.openFaulty()
 	var attempts []attempt
 	for _, reply := range []bool{false, true} {
 		for _, e := range []driver.Expected{driver.NoStream, 2, driver.Any, driver.Exists} {
@@ -397,8 +454,9 @@ func checkLostConnection(t *test) {
 				a.fill(stream, 0, 2)
 			}
 			req := to(stream, e, records(t.batch(2))...)
-			f.Break(reply)
+			broken := t.breakNext(f, reply)
 			res, err := c.s.Append(t.ctx, req)
+			broken("Append")
 			t.trace.add(traced{c.n, fmt.Sprintf("Append with the connection lost (reply %t)", reply), req, res, err})
 			if err == nil {
 				c.lookAtAppend(req, res)
@@ -417,8 +475,9 @@ func checkLostConnection(t *test) {
 		stream := fmt.Sprintf("lost-%t-delete", reply)
 		a.fill(stream, 0, 2)
 		d := deletion(stream, driver.Exactly(2), driver.Tombstone)
-		f.Break(reply)
+		broken := t.breakNext(f, reply)
 		got, err := c.s.Delete(t.ctx, d)
+		broken("Delete")
 		t.trace.add(traced{c.n, fmt.Sprintf("Delete with the connection lost (reply %t)", reply), d, got, err})
 		if err == nil {
 			c.lookAtDelete(d, got)
@@ -429,10 +488,11 @@ func checkLostConnection(t *test) {
 			for i := range t.batch(3) {
 				reqs = append(reqs, to(fmt.Sprintf("lost-%t-group-%d", reply, i), []driver.Expected{driver.NoStream, driver.Any}[i%2], record()))
 			}
-			f.Break(reply)
+			broken := t.breakNext(f, reply)
 			for i, o := range c.AppendGroup(t.ctx, reqs) {
 				attempts = append(attempts, attempt{req: reqs[i], res: o.Result, err: o.Err})
 			}
+			broken("AppendGroup")
 		}
 		if implementing[driver.CheckpointStore](c.s) {
 			cp := at(stream, 1)
@@ -456,20 +516,44 @@ func checkLostConnection(t *test) {
 	a.judge(attempts)
 }
 
+// breakNext breaks the connection at the next request that writes. The call that it
+// returns goes behind the write, which is named.
+func (t *test) breakNext(f Faulty, reply bool) (write func(name string)) {
+	at := f.Break
+	if at == nil {
+		at = func(reply bool) func() bool { return f.BreakAt(1, reply) }
+	}
+	broke := at(reply)
+	return func(name string) {
+		t.Helper()
+		if !broke() {
+			t.wrong("U2", "%s with the connection lost (reply %t): the hook Break did not break it, so that nothing was tried", name, reply)
+		}
+	}
+}
+
 // lost makes a call whose connection is lost, and makes it again if its outcome
 // is unknown. (client makes it again if the error is transient.)
 func (t *test) lost(f Faulty, reply bool, name string, call func() error) {
 	t.Helper()
-	f.Break(reply)
+	broken := t.breakNext(f, reply)
+	t.repeat(name, call)
+	broken(name)
+}
+
+// repeat makes a call that changes no stream, and makes it again if it failed:
+// either its outcome is unknown, or nothing was done.
+func (t *test) repeat(name string, call func() error) {
+	t.Helper()
 	err := call()
-	if e, unknown := errors.AsType[*driver.UnknownOutcomeError](err); unknown {
-		if len(e.Parts) > 0 {
-			t.broken("U3", "%s, which changes no stream, has the unknown outcome of %d parts", name, len(e.Parts))
-		}
-		err = call()
+	if err == nil {
+		return
 	}
-	if err != nil {
-		t.broken("U3", "%s with the connection lost (reply %t): %v", name, reply, err)
+	if e, unknown := errors.AsType[*driver.UnknownOutcomeError](err); unknown && len(e.Parts) > 0 {
+		t.broken("U3", "%s, which changes no stream, has the unknown outcome of %d parts", name, len(e.Parts))
+	}
+	if again := call(); again != nil {
+		t.broken("U3", "%s with the connection lost failed with %v, and then, made again, with %v", name, err, again)
 	}
 }
 
@@ -500,6 +584,7 @@ func checkDown(t *test) {
 		res, err := c.s.Append(ctx, req)
 		took := time.Since(begin)
 		t.trace.add(traced{c.n, "Append with the database cut off", req, res, err})
+		c.lookAtRefusal(err, req.Parts...)
 		cancel()
 		if took > 200*time.Millisecond+settleTime {
 			t.broken("U5", "an append with the database cut off returned after %v; its context had 200 ms", took)
@@ -508,11 +593,26 @@ func checkDown(t *test) {
 		begin = time.Now()
 		_, rerr := c.s.ReadStream(ctx, driver.StreamQuery{Stream: stream})
 		cancel()
-		if took := time.Since(begin); took > settleTime {
+		if took := time.Since(begin); took > 200*time.Millisecond+settleTime {
 			t.broken("U5", "ReadStream with the database cut off returned after %v, error %v; its context had 200 ms", took, rerr)
 		}
 		up()
 		attempts = append(attempts, attempt{req: req, res: res, err: err})
+	}
+	var err error
+	if !t.eventually(func() bool {
+		ctx, cancel := context.WithTimeout(t.ctx, callTime)
+		defer cancel()
+		var res driver.AppendResult
+		req := to("down-after", driver.Any, record())
+		res, err = c.s.Append(ctx, req)
+		attempts = append(attempts, attempt{req: req, res: res, err: err})
+		if err == nil {
+			c.lookAtAppend(req, res) // so that the feed is read until it has it
+		}
+		return err == nil
+	}) {
+		t.broken("X5", "the database can be reached for %v, and an append fails: %v", t.cfg.FeedBound, err)
 	}
 	a.judge(attempts)
 }

@@ -13,6 +13,7 @@ import (
 var wakeChecks = []check{
 	{"wake/soon", "W1", []need{needNotifier, needClients}, checkWake},
 	{"wake/ends", "W2", []need{needNotifier}, checkListenEnds},
+	{"wake/reconnects", "W2", []need{needNotifier, needFault}, checkListenReconnects},
 	{"settle/reaches", "T1", []need{needLate}, checkSettled},
 	{"settle/writers", "T1", []need{needLate}, checkSettledUnderWriters},
 }
@@ -26,10 +27,11 @@ func (c *client) listen(ctx context.Context, wake func()) (done chan error) {
 
 func checkWake(t *test) {
 	cs := t.openAll(2)
+	wakers := cs[0].wakers()
 	ctx, cancel := context.WithCancel(t.ctx)
 	var wakes atomic.Int64
 	done := cs[1].listen(ctx, func() { wakes.Add(1) })
-	for round := range 3 {
+	for round, w := range wakers {
 		before := wakes.Load()
 		// A call may be lost, and Listen may not run yet: append again.
 		if !t.eventually(func() bool {
@@ -42,16 +44,54 @@ func checkWake(t *test) {
 				t.broken("W2", "Listen returned although its context had not ended and the store was open: %v", err)
 			default:
 			}
-			cs[0].append("waking", driver.Any, record())
+			w.write()
 			time.Sleep(5 * time.Millisecond)
 			return wakes.Load() > before
 		}) {
-			t.broken("W1", "round %d: another client has appended for %v, and wake was not called", round, t.cfg.FeedBound)
+			t.broken("W1", "round %d: another client has %s for %v, and wake was not called", round, w.name, t.cfg.FeedBound)
 		}
 	}
 	cancel()
 	t.ended(done, &wakes, context.Canceled)
 	cs[0].append("waking", driver.Any, record())
+}
+
+// waker is a call after which others are to be woken.
+type waker struct {
+	name  string
+	write func()
+}
+
+// wakers are those that the store has. What they need is there when it returns.
+func (c *client) wakers() []waker {
+	t := c.t
+	once := func() { c.append("waking", driver.Any, record()) }
+	all := []waker{{"appended", once}, {"appended", once}, {"appended", once}}
+	if t.caps.MaxStreams > 1 && t.batch(2) > 1 {
+		all = append(all, waker{"appended to two streams at once", func() {
+			_, err := c.appendSurely(toEach(
+				driver.Part{Stream: "waking", Expected: driver.Any, Records: records(1)},
+				driver.Part{Stream: "waking-2", Expected: driver.Any, Records: records(1)},
+			))
+			t.must(err)
+		}})
+	}
+	if implementing[driver.GroupAppender](c.s) {
+		all = append(all, waker{"appended groups", func() {
+			t.must(c.groupSurely([]driver.AppendRequest{to("waking", driver.Any, record())})[0].Err)
+		}})
+	}
+	const streams = 20
+	for i := range streams {
+		c.append(fmt.Sprint("waking-", i), driver.NoStream, record())
+	}
+	gone := 0
+	return append(all, waker{"deleted streams", func() {
+		if gone < streams {
+			c.delete(fmt.Sprint("waking-", gone), driver.Tombstone)
+			gone++
+		}
+	}})
 }
 
 // ended ends the check unless Listen returns an error and calls wake no more.
@@ -102,6 +142,51 @@ func checkListenEnds(t *test) {
 	t.must(b.Close())
 	t.ended(done, &wakes, driver.ErrClosed)
 	t.ended(done2, &wakes, driver.ErrClosed)
+}
+
+// checkListenReconnects cuts the database off for a client that listens.
+func checkListenReconnects(t *test) {
+	a := t.open()
+	f := t.cfg.Fault(t.TB, t.data())
+	c := t.adopt(t.data(), f.Store)
+	c.faulty = true
+	if f.Down == nil {
+		t.Skipf("for want of Faulty.Down")
+	}
+	ctx, cancel := context.WithCancel(t.ctx)
+	var wakes atomic.Int64
+	done := c.listen(ctx, func() { wakes.Add(1) })
+	t.wakes(a, done, &wakes, "before the database was cut off")
+	up := f.Down()
+	time.Sleep(50 * time.Millisecond)
+	up()
+	time.Sleep(50 * time.Millisecond)
+	t.wakes(a, done, &wakes, "after the database had been cut off")
+	cancel()
+	t.ended(done, &wakes, context.Canceled)
+}
+
+// wakes appends until a listener is woken.
+func (t *test) wakes(writer *client, done chan error, wakes *atomic.Int64, when string) {
+	t.Helper()
+	before := wakes.Load()
+	if !t.eventually(func() bool {
+		select {
+		case err := <-done:
+			if errors.Is(err, errors.ErrUnsupported) {
+				t.Skipf("this store cannot listen: %v", err)
+			}
+			t.broken("W2", "%s, Listen returned although its context had not ended and the store was open: %v", when, err)
+		default:
+		}
+		ctx, cancel := context.WithTimeout(t.ctx, callTime)
+		defer cancel()
+		writer.s.Append(ctx, to("waking", driver.Any, record()))
+		time.Sleep(5 * time.Millisecond)
+		return wakes.Load() > before
+	}) {
+		t.broken("W2", "%s, another client has appended for %v, and wake was not called", when, t.cfg.FeedBound)
+	}
 }
 
 // settles waits until every version of a stream has a position, and asks for

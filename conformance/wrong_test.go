@@ -25,6 +25,7 @@ type overrides struct {
 	list     func(s *toyStore, ctx context.Context, q driver.ListQuery) (driver.ListPage, error)
 	delete   func(s *toyStore, ctx context.Context, req driver.DeleteRequest) (driver.Appended, error)
 	caps     func(s *toyStore) driver.Caps
+	ping     func(s *toyStore, ctx context.Context) error
 	close    func(s *toyStore) error
 	listen   func(s *toyStore, ctx context.Context, wake func()) error
 	settled  func(s *toyStore, ctx context.Context, stream string) (driver.Version, error)
@@ -95,6 +96,13 @@ func (w *wrong) Caps() driver.Caps {
 		return f(w.toyStore)
 	}
 	return w.toyStore.Caps()
+}
+
+func (w *wrong) Ping(ctx context.Context) error {
+	if f := w.o.ping; f != nil {
+		return f(w.toyStore, ctx)
+	}
+	return w.toyStore.Ping(ctx)
 }
 
 func (w *wrong) Close() error {
