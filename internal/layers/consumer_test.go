@@ -134,6 +134,13 @@ type consumer struct{ dir string }
 // tidies it.
 func newConsumer(t *testing.T, program string) consumer {
 	t.Helper()
+	return newModule(t, "consumer", map[string]string{"main.go": program})
+}
+
+// newModule writes files into a new module that uses this checkout, and tidies
+// it.
+func newModule(t *testing.T, name string, files map[string]string) consumer {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds a program")
 	}
@@ -143,10 +150,9 @@ func newConsumer(t *testing.T, program string) consumer {
 			goLine = line
 		}
 	}
-	c := consumer{tree(t, map[string]string{
-		"go.mod":  fmt.Sprintf("module consumer\n\n%s\n\nrequire %s v0.0.0\n\nreplace %s => %q\n", goLine, module, module, root(t)),
-		"main.go": program,
-	})}
+	all := maps.Clone(files)
+	all["go.mod"] = fmt.Sprintf("module %s\n\n%s\n\nrequire %s v0.0.0\n\nreplace %s => %q\n", name, goLine, module, module, root(t))
+	c := consumer{tree(t, all)}
 	c.command(t, "go", "mod", "tidy")
 	return c
 }
@@ -163,6 +169,16 @@ func (c consumer) run(t *testing.T) string {
 // module from the network that is in the module cache.
 func (c consumer) command(t *testing.T, name string, args ...string) string {
 	t.Helper()
+	out, err := c.try(t, name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// try is command for one that may fail: what it prints is then in the error.
+func (c consumer) try(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -172,9 +188,9 @@ func (c consumer) command(t *testing.T, name string, args ...string) string {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, out, stderr.String())
+		err = fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, out, stderr.String())
 	}
-	return string(out)
+	return string(out), err
 }
 
 // lines returns the lines of a file that are not empty.

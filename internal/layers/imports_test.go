@@ -14,7 +14,7 @@ import (
 // ones. A new layer gets a line here.
 var mayImport = map[string][]string{
 	"driver":      {},
-	"drivers":     {"driver"},
+	"drivers":     {"driver", "driver/sequencer"},
 	".":           {"driver"},
 	"internal":    {"driver"},
 	"keys":        {"."},
@@ -27,9 +27,14 @@ var mayImport = map[string][]string{
 // folder that is not named needs the standard library only. What else a test
 // needs goes into a folder named …test, or into internal/, which nobody imports.
 var mayRequire = map[string][]string{
-	".":              {"github.com/klauspost/compress"},
-	"drivers/sqlite": {"github.com/mattn/go-sqlite3"},
-	"conformance":    {"github.com/anishathalye/porcupine", "pgregory.net/rapid"},
+	".":                 {"github.com/klauspost/compress"},
+	"drivers/cassandra": {"github.com/gocql/gocql"},
+	"drivers/dynamodb":  {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	"drivers/mongo":     {"go.mongodb.org/mongo-driver/v2"},
+	"drivers/mysql":     {"github.com/go-sql-driver/mysql"},
+	"drivers/postgres":  {"github.com/jackc/pgx/v5"},
+	"drivers/sqlite":    {"github.com/mattn/go-sqlite3"},
+	"conformance":       {"github.com/anishathalye/porcupine", "pgregory.net/rapid"},
 }
 
 func TestImports(t *testing.T) {
@@ -205,6 +210,8 @@ func TestImportsAreChecked(t *testing.T) {
 		"internal/x/x.go":                  source("x", "./driver"),
 		"internal/estest/x_test.go":        source("estest", ".", rapid, "./conformance", "./drivers/sqlite"),
 		"driver/driver.go":                 source("driver", "context"),
+		"driver/sequencer/sequencer.go":    source("sequencer", "./driver"),
+		"drivers/dynamodb/dynamodb.go":     source("dynamodb", "./driver", "./driver/sequencer"),
 		"conformance/run.go":               source("conformance", "testing", "./driver", ".", rapid),
 		"conformance/run_test.go":          source("conformance_test", "./drivers/memory"),
 		"drivers/memory/memory.go":         source("memory", "./driver"),
@@ -231,9 +238,9 @@ func TestImportsAreChecked(t *testing.T) {
 		{"es imports a driver behind a tag", "open.go", "//go:build x\n\n" + source("es", "./drivers/memory"), "open.go imports github.com/go-es/es/drivers/memory: es may import internal, driver only"},
 		{"es imports what is above it", "open.go", source("es", "./aggregate"), "open.go imports github.com/go-es/es/aggregate: es may import internal, driver only"},
 		{"driver imports es", "driver/x.go", source("driver", "."), "driver/x.go imports github.com/go-es/es: driver may import internal only"},
-		{"a driver imports es", "drivers/memory/x.go", source("memory", "."), "drivers/memory/x.go imports github.com/go-es/es: drivers may import internal, driver only"},
-		{"a driver imports another", "drivers/memory/x.go", source("memory", "./drivers/sqlite"), "drivers/memory/x.go imports github.com/go-es/es/drivers/sqlite: drivers may import internal, driver only"},
-		{"a driver imports the suite", "drivers/memory/x.go", source("memory", "./conformance"), "drivers/memory/x.go imports github.com/go-es/es/conformance: drivers may import internal, driver only"},
+		{"a driver imports es", "drivers/memory/x.go", source("memory", "."), "drivers/memory/x.go imports github.com/go-es/es: drivers may import internal, driver, driver/sequencer only"},
+		{"a driver imports another", "drivers/memory/x.go", source("memory", "./drivers/sqlite"), "drivers/memory/x.go imports github.com/go-es/es/drivers/sqlite: drivers may import internal, driver, driver/sequencer only"},
+		{"a driver imports the suite", "drivers/memory/x.go", source("memory", "./conformance"), "drivers/memory/x.go imports github.com/go-es/es/conformance: drivers may import internal, driver, driver/sequencer only"},
 		{"internal imports es", "internal/x/y.go", source("x", "."), "internal/x/y.go imports github.com/go-es/es: internal may import internal, driver only"},
 		{"the suite imports a driver", "conformance/x.go", source("conformance", "./drivers/memory"), "conformance/x.go imports github.com/go-es/es/drivers/memory: conformance may import internal, driver, es only"},
 		{"aggregate looks below es", "aggregate/x.go", source("aggregate", "./driver"), "aggregate/x.go imports github.com/go-es/es/driver: aggregate may import internal, es only"},
