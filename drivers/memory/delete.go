@@ -15,17 +15,18 @@ func (s *Store) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Ap
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	st := d.streams[req.Stream]
-	switch {
-	case st == nil:
-		return driver.Appended{}, &driver.StreamError{Stream: req.Stream, Err: driver.ErrStreamNotFound}
-	case st.closed:
-		last := d.feed[st.positions[st.head()-1]-1]
-		if last.ID != req.Record.ID && req.Mode != driver.Purge {
-			return driver.Appended{}, &driver.StreamError{Stream: req.Stream, Err: driver.ErrStreamDeleted}
-		}
-	case !req.Expected.Holds(st.head()):
-		return driver.Appended{}, &driver.ConflictError{Stream: req.Stream, Expected: req.Expected, Actual: st.head()}
-	default:
+	var state driver.StreamState
+	if st != nil {
+		state = driver.StreamState{Head: st.head(), Closed: st.closed}
+	}
+	write, _, err := driver.DecideDelete(req, state, func() (driver.ID, driver.Position, error) {
+		pos := st.positions[st.head()-1]
+		return d.feed[pos-1].ID, pos, nil
+	})
+	if err != nil {
+		return driver.Appended{}, err
+	}
+	if write {
 		d.add(st, req.Stream, &req.Record)
 		st.closed = true
 		delete(d.snapshots, req.Stream)

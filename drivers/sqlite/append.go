@@ -35,9 +35,11 @@ func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []
 			if out[i].Err != nil {
 				continue // decided before: it had no part in what is settled now
 			}
-			if out[i].Err = w.append(ses); out[i].Err != nil && !w.alone(out[i].Err) {
-				return out[i].Err
+			err := w.append(ses)
+			if err != nil && !w.alone(err) {
+				return err // of all, and decides nothing: this may be done again
 			}
+			out[i].Err = err
 		}
 		return nil
 	})
@@ -68,8 +70,9 @@ type written struct {
 
 // append decides about the request and stores its records.
 func (w *written) append(ses session) error {
-	if len(w.bases) > 0 {
-		w.rebase()
+	if len(w.bases) > 0 { // it expects what it found when it was written before
+		w.based = slices.ContainsFunc(w.req.Parts, func(p driver.Part) bool { return p.Expected < 0 && len(p.Records) > 0 }) || w.based
+		w.req = driver.Rebase(w.req, w.bases)
 	}
 	parts := w.req.Parts
 	w.streams, w.states = w.streams[:0], w.states[:0]
@@ -79,7 +82,7 @@ func (w *written) append(ses session) error {
 			return err
 		}
 		w.streams = append(w.streams, st)
-		w.states = append(w.states, driver.StreamState{Head: st.head, Closed: st.closed != open})
+		w.states = append(w.states, st.state())
 	}
 	write, result, err := driver.Decide(w.req, w.states, func(part int) (driver.Position, bool, error) {
 		return found(ses, w.streams[part], &parts[part])
@@ -111,23 +114,6 @@ func (w *written) alone(err error) bool {
 	return decided(err) || errors.Is(err, driver.ErrCorrupt) && len(w.bases) == 0
 }
 
-// rebase makes the request expect what it found when it was written before.
-func (w *written) rebase() {
-	parts := slices.Clone(w.req.Parts)
-	bases := w.bases
-	for i := range parts {
-		if len(parts[i].Records) == 0 {
-			continue
-		}
-		if parts[i].Expected < 0 {
-			w.based = true
-			parts[i].Expected = driver.Exactly(bases[0].Base)
-		}
-		bases = bases[1:]
-	}
-	w.req.Parts = parts
-}
-
 // settled makes the error of a write the caller's. It reports whether the
 // request has to be made again: Any or Exists took a base, whether it was stored
 // there was not known, it was not, and meanwhile the base is another's.
@@ -148,6 +134,10 @@ type stream struct {
 	id     int64 // 0: it does not exist
 	closed int64
 	head   driver.Version
+}
+
+func (st stream) state() driver.StreamState {
+	return driver.StreamState{Head: st.head, Closed: st.closed != open}
 }
 
 // lookup returns the state of a stream, whether it exists or not.
@@ -202,28 +192,42 @@ func (st *stream) add(ses session, records []driver.Record) (pos driver.Position
 		}
 	}
 	var last int64
-	for i := range records {
-		r := &records[i]
-		var tags, metadata sqldriver.Value
-		if len(r.Tags) > 0 {
-			text, err := json.Marshal(r.Tags)
-			if err != nil {
+	version := int64(st.head) + 1
+	for len(records) > 0 {
+		insert, n := add16Events, 16
+		for n > len(records) {
+			insert, n = insert-1, n/2
+		}
+		args := append(make([]sqldriver.Value, 0, 2+7*n), st.id, version)
+		for i := range records[:n] {
+			if args, err = appendValues(args, &records[i]); err != nil {
 				return 0, err
 			}
-			tags = string(text)
 		}
-		if len(r.Metadata) > 0 {
-			metadata = r.Metadata
-		}
-		data := r.Data
-		if data == nil {
-			data = []byte{}
-		}
-		version := int64(st.head) + int64(i) + 1
-		last, _, err = ses.exec(addEvent, st.id, version, r.ID[:], r.Type, r.Encoding, driver.Micros(r.Time), tags, metadata, data)
-		if err != nil {
+		if last, _, err = ses.exec(insert, args...); err != nil {
 			return 0, err
 		}
+		records, version = records[n:], version+int64(n)
 	}
 	return driver.Position(last), nil
+}
+
+// appendValues appends the columns of a record, in the order of addEvents.
+func appendValues(args []sqldriver.Value, r *driver.Record) ([]sqldriver.Value, error) {
+	var tags, metadata sqldriver.Value
+	if len(r.Tags) > 0 {
+		text, err := json.Marshal(r.Tags)
+		if err != nil {
+			return nil, err
+		}
+		tags = string(text)
+	}
+	if len(r.Metadata) > 0 {
+		metadata = r.Metadata
+	}
+	data := r.Data
+	if data == nil {
+		data = []byte{}
+	}
+	return append(args, r.ID[:], r.Type, r.Encoding, driver.Micros(r.Time), tags, metadata, data), nil
 }

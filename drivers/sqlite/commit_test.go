@@ -8,6 +8,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,9 +23,10 @@ import (
 type faults struct {
 	dsn string
 
-	mu   sync.Mutex
-	plan []fault // of the next commits; those after it work
-	seen int     // commits that were asked for
+	mu      sync.Mutex
+	plan    []fault // of the next commits; those after it work
+	seen    int     // commits that were asked for
+	inserts []error // of the next statements that insert events; nil works
 }
 
 // fault is what happens to one COMMIT.
@@ -65,10 +67,32 @@ type faultyConn struct {
 
 func (c *faultyConn) PrepareContext(ctx context.Context, text string) (sqldriver.Stmt, error) {
 	s, err := c.Conn.(sqldriver.ConnPrepareContext).PrepareContext(ctx, text)
-	if err != nil || text != "COMMIT" {
-		return s, err
+	switch {
+	case err != nil:
+	case text == "COMMIT":
+		s = &faultyStmt{s, c}
+	case strings.HasPrefix(text, "INSERT INTO es_events "):
+		s = &faultyInsert{s, c.f}
 	}
-	return &faultyStmt{s, c}, nil
+	return s, err
+}
+
+type faultyInsert struct {
+	sqldriver.Stmt
+	f *faults
+}
+
+func (s *faultyInsert) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	s.f.mu.Lock()
+	var err error
+	if len(s.f.inserts) > 0 {
+		err, s.f.inserts = s.f.inserts[0], s.f.inserts[1:]
+	}
+	s.f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return s.Stmt.(sqldriver.StmtExecContext).ExecContext(ctx, args)
 }
 
 type faultyStmt struct {
@@ -204,6 +228,24 @@ func TestSettleOvertaken(t *testing.T) {
 	}
 }
 
+// A member of a group that fails while the group is settled may be stored by the
+// commit before: it is settled with the others.
+func TestSettleGroup(t *testing.T) {
+	s, f := openFaulty(t)
+	a, b := one("a", driver.Any, records(1, "{}")...), one("b", driver.Any, records(1, "{}")...)
+	f.plan = []fault{{err: errSync}}
+	f.inserts = []error{nil, nil, nil, errWrite}
+	outs := s.AppendGroup(ctx, []driver.AppendRequest{a, b})
+	for i := range outs {
+		if outs[i].Err != nil || outs[i].Result.Parts[0] != (driver.Appended{First: 1, Last: 1, Position: driver.Position(i + 1)}) {
+			t.Errorf("%d: %+v", i, outs[i])
+		}
+	}
+	if n := len(feed(t, s)); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
 // What cannot be settled is an unknown outcome that names its base, and the same
 // request sent again at that base decides it.
 func TestUnknownOutcome(t *testing.T) {
@@ -266,6 +308,32 @@ func TestUnknownOutcome(t *testing.T) {
 			}
 			up()
 		})
+	}
+}
+
+// A purge of a stream that is closed already may have happened, too.
+func TestUnknownPurge(t *testing.T) {
+	t.Parallel()
+	s, f := openFaulty(t)
+	appendTo(t, s, "s", driver.NoStream, 3)
+	_, err := s.Delete(ctx, deletion("s", driver.Tombstone))
+	must(t, err)
+	f.mu.Lock()
+	for range 1000 {
+		f.plan = append(f.plan, fault{err: errSync})
+	}
+	f.mu.Unlock()
+	_, err = s.Delete(ctx, deletion("s", driver.Purge))
+	var unknown *driver.UnknownOutcomeError
+	if !errors.As(err, &unknown) || len(unknown.Parts) != 1 || unknown.Parts[0] != (driver.UnknownPart{Stream: "s", Base: 3}) {
+		t.Errorf("%v", err)
+	}
+	f.mu.Lock()
+	f.plan = nil
+	f.mu.Unlock()
+	got, err := s.Delete(ctx, deletion("s", driver.Purge))
+	if err != nil || got.Last != 4 || len(streamOf(t, s, "s")) != 1 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

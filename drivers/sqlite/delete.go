@@ -41,8 +41,8 @@ func (s *Store) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Ap
 type deletion struct {
 	req    driver.DeleteRequest
 	result driver.Appended
-	wrote  bool           // its record was written, in a transaction that may have been lost
-	base   driver.Version // at which it was
+	wrote  bool           // something was, in a transaction that may have been lost
+	base   driver.Version // at which its record was, or the one that closed the stream
 	based  bool           // Any or Exists became that version
 }
 
@@ -55,14 +55,13 @@ func (d *deletion) do(ctx context.Context, ses session) error {
 	if err != nil {
 		return err
 	}
-	if st.id == 0 {
-		return &driver.StreamError{Stream: d.req.Stream, Err: driver.ErrStreamNotFound}
+	write, result, err := driver.DecideDelete(d.req, st.state(), func() (driver.ID, driver.Position, error) { return closing(ses, st) })
+	if err != nil {
+		return err
 	}
+	d.result = result
 	last := st.head // of the events to blank
-	if st.closed == open {
-		if !d.req.Expected.Holds(st.head) {
-			return &driver.ConflictError{Stream: d.req.Stream, Expected: d.req.Expected, Actual: st.head}
-		}
+	if write {
 		d.wrote, d.base = true, st.head
 		pos, err := st.add(ses, []driver.Record{d.req.Record})
 		if err != nil {
@@ -70,18 +69,13 @@ func (d *deletion) do(ctx context.Context, ses session) error {
 		}
 		d.result = driver.Appended{First: st.head + 1, Last: st.head + 1, Position: pos}
 	} else {
-		id, pos, err := closing(ses, st)
-		if err != nil {
-			return err
-		}
-		if d.req.Mode != driver.Purge && id != d.req.Record.ID {
-			return &driver.StreamError{Stream: d.req.Stream, Err: driver.ErrStreamDeleted}
-		}
-		d.result = driver.Appended{First: st.head, Last: st.head, Position: pos}
 		last--
 	}
 	if st.closed == purged || st.closed == tombstoned && d.req.Mode == driver.Tombstone {
 		return nil
+	}
+	if !write { // a purge of what is closed
+		d.wrote, d.base = true, last
 	}
 	state := int64(tombstoned)
 	if d.req.Mode == driver.Purge {

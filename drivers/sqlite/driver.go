@@ -11,9 +11,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 
 	"github.com/go-es/es/driver"
+	"github.com/go-es/es/internal/gate"
+	"github.com/go-es/es/internal/hub"
 )
 
 func init() { driver.Register("sqlite", opener{}) }
@@ -48,15 +49,10 @@ type Store struct {
 
 	writer  chan *conn // holds the connection that writes while nobody does
 	readers chan *conn // those that nobody uses, nil for each that is not open; without room: the pool keeps them; nil: in memory, the writer reads
-	hub     *hub
+	hub     *hub.Hub
 	log     logFile // guarded by having the writer
-
-	closing chan struct{} // closed by Close
-	once    sync.Once
+	gate    *gate.Gate
 	err     error // of Close
-	mu      sync.RWMutex
-	closed  bool
-	calls   sync.WaitGroup
 }
 
 var _ interface {
@@ -162,11 +158,11 @@ func newStore(cfg Config) *Store {
 		cfg.Busy = defaultBusy
 	}
 	return &Store{
-		cfg:     cfg,
-		names:   tableNames(cfg.Prefix),
-		texts:   newTexts(cfg.Prefix),
-		writer:  make(chan *conn, 1),
-		closing: make(chan struct{}),
+		cfg:    cfg,
+		names:  tableNames(cfg.Prefix),
+		texts:  newTexts(cfg.Prefix),
+		writer: make(chan *conn, 1),
+		gate:   gate.New(),
 	}
 }
 
@@ -244,10 +240,10 @@ func (s *Store) prepareWriter(ctx context.Context, c *conn) error {
 
 // read calls f with a connection for reading.
 func (s *Store) read(ctx context.Context, f func(session) error) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.gate.Leave()
 	from := s.readers
 	if from == nil {
 		from = s.writer
@@ -258,7 +254,7 @@ func (s *Store) read(ctx context.Context, f func(session) error) error {
 		case c = <-from:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.closing:
+		case <-s.gate.Closing():
 			return driver.ErrClosed
 		}
 		defer func() { from <- c }()
@@ -299,20 +295,6 @@ func (s *Store) connectReader(ctx context.Context) (*conn, error) {
 	return c, err
 }
 
-// enter begins a call, which ends with calls.Done.
-func (s *Store) enter(ctx context.Context) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return driver.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.calls.Add(1)
-	return nil
-}
-
 // Caps returns what the store claims, and its limits.
 func (s *Store) Caps() driver.Caps { return caps }
 
@@ -336,13 +318,8 @@ func (s *Store) Ping(ctx context.Context) error {
 // Close waits for the calls that run and closes the store's connections. The
 // pool of a store made by [New] stays open.
 func (s *Store) Close() error {
-	s.once.Do(func() {
-		s.mu.Lock()
-		s.closed = true
-		s.mu.Unlock()
-		close(s.closing)
-		s.calls.Wait()
-		s.hub.leave()
+	s.gate.Close(0, func() {
+		s.hub.Leave()
 		var errs []error
 		for range cap(s.readers) {
 			if c := <-s.readers; c != nil {

@@ -397,3 +397,36 @@ func TestGroupWithDamage(t *testing.T) {
 		t.Errorf("%d, %v", head, err)
 	}
 }
+
+// Whatever number of events one append has, they are stored in order, each as it was.
+func TestNumbers(t *testing.T) {
+	s := open(t, ":memory:")
+	var want []driver.Record
+	for n := 1; n <= 50; n++ {
+		recs := records(n, "")
+		for i := range recs {
+			r := &recs[i]
+			r.Data, r.Type = fmt.Appendf(nil, "%d of %d", i, n), fmt.Sprint("type-", i)
+			if i%3 == 0 {
+				r.Tags, r.Metadata = []string{fmt.Sprint(i)}, []byte{byte(i)}
+			}
+			r.Stream, r.Version = fmt.Sprint("s-", n%7), 0
+		}
+		before := len(want)
+		want = append(want, recs...)
+		res, err := s.Append(ctx, one(recs[0].Stream, driver.Any, recs...))
+		must(t, err)
+		if at := res.Parts[0]; at.Position != driver.Position(before+n) || at.Last-at.First+1 != driver.Version(n) {
+			t.Errorf("%d events: %+v", n, at)
+		}
+	}
+	versions := make(map[string]driver.Version)
+	for i, r := range feed(t, s) {
+		w := want[i]
+		versions[w.Stream]++
+		if r.Stream != w.Stream || r.Version != versions[w.Stream] || r.ID != w.ID || r.Type != w.Type || r.Encoding != w.Encoding ||
+			!bytes.Equal(r.Data, w.Data) || !bytes.Equal(r.Metadata, w.Metadata) || fmt.Sprint(r.Tags) != fmt.Sprint(w.Tags) || driver.Micros(r.Time) != driver.Micros(w.Time) {
+			t.Errorf("position %d: %+v, want %+v", i+1, r, w)
+		}
+	}
+}

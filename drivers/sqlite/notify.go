@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/go-es/es/driver"
+	"github.com/go-es/es/internal/hub"
 )
 
 // listenEvery is how often Listen looks for what other processes appended.
@@ -17,10 +17,10 @@ const listenEvery = 15 * time.Millisecond
 // file, and when it sees that another process has appended: it asks for the last
 // position every 15 ms while it runs.
 func (s *Store) Listen(ctx context.Context, wake func()) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.gate.Leave()
 	var last driver.Position
 	if pos, err := s.Head(ctx); err == nil {
 		last = pos
@@ -28,15 +28,15 @@ func (s *Store) Listen(ctx context.Context, wake func()) error {
 	damaged := false
 	tick := time.NewTicker(listenEvery)
 	defer tick.Stop()
-	news := s.hub.watch()
+	news := s.hub.Watch()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.closing:
+		case <-s.gate.Closing():
 			return driver.ErrClosed
 		case <-news:
-			news = s.hub.watch()
+			news = s.hub.Watch()
 			wake()
 			continue
 		case <-tick.C:
@@ -53,63 +53,10 @@ func (s *Store) Listen(ctx context.Context, wake func()) error {
 	}
 }
 
-// hub wakes those who listen to one file in this process.
-type hub struct {
-	file  string
-	users int // guarded by hubs
-
-	mu   sync.Mutex
-	news chan struct{} // closed at the next write; nil if nobody watches
-}
-
-var hubs = struct {
-	sync.Mutex
-	of map[string]*hub
-}{of: make(map[string]*hub)}
-
-// joinHub returns the hub of a file, which every user leaves. A database in
-// memory, which has no file, has one of its own.
-func joinHub(file string) *hub {
-	if file == "" {
-		return new(hub)
-	}
-	if real, err := filepath.EvalSymlinks(file); err == nil {
+// joinHub returns the hub of a file. A database in memory has one of its own.
+func joinHub(file string) *hub.Hub {
+	if real, err := filepath.EvalSymlinks(file); file != "" && err == nil {
 		file = real
 	}
-	hubs.Lock()
-	defer hubs.Unlock()
-	h := hubs.of[file]
-	if h == nil {
-		h = &hub{file: file}
-		hubs.of[file] = h
-	}
-	h.users++
-	return h
-}
-
-func (h *hub) leave() {
-	hubs.Lock()
-	defer hubs.Unlock()
-	if h.users--; h.users == 0 {
-		delete(hubs.of, h.file)
-	}
-}
-
-// watch returns a channel that is closed at the next write.
-func (h *hub) watch() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.news == nil {
-		h.news = make(chan struct{})
-	}
-	return h.news
-}
-
-func (h *hub) wake() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.news != nil {
-		close(h.news)
-		h.news = nil
-	}
+	return hub.Join(file)
 }

@@ -76,7 +76,11 @@ const (
 	rollback
 	streamState
 	addStream
-	addEvent
+	addEvent // and those of addEvents follow
+	add2Events
+	add4Events
+	add8Events
+	add16Events
 	closeStream
 	foundIDs
 	closingEvent
@@ -108,6 +112,20 @@ type texts [stmts]string
 // into C and an allocation. See decode.
 const header = `iif(length(e.id) = 16, e.id || e.type || x'00' || e.encoding || x'00' || ifnull(e.tags, '') || x'00', NULL)`
 
+// addEvents returns the statement that stores n events of stream ?1 from version ?2
+// on, in their order. Besides the calls, what a statement reads and writes to count
+// positions up is saved.
+func addEvents(n int) string {
+	b := []byte("INSERT INTO {events} (stream_id, version, id, type, encoding, time, tags, metadata, data) VALUES ")
+	for i := range n {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = fmt.Appendf(b, "(?1, ?2 + %d, ?, ?, ?, ?, ?, ?, ?)", i)
+	}
+	return string(b)
+}
+
 var statements = texts{
 	begin:    `BEGIN IMMEDIATE`,
 	commit:   `COMMIT`,
@@ -116,8 +134,8 @@ var statements = texts{
 	streamState: `SELECT s.id, s.closed, (SELECT max(e.version) FROM {events} e WHERE e.stream_id = s.id)
 		FROM {streams} s WHERE s.stream = ?1`,
 	addStream: `INSERT INTO {streams} (stream) VALUES (?1)`,
-	addEvent: `INSERT INTO {events} (stream_id, version, id, type, encoding, time, tags, metadata, data)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`,
+	addEvent:  addEvents(1), add2Events: addEvents(2), add4Events: addEvents(4), add8Events: addEvents(8), add16Events: addEvents(16),
+
 	closeStream:  `UPDATE {streams} SET closed = ?2 WHERE id = ?1`,
 	foundIDs:     `SELECT id, position FROM {events} WHERE stream_id = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version`,
 	closingEvent: `SELECT id, position FROM {events} WHERE stream_id = ?1 AND version = ?2`,

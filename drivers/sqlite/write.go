@@ -16,16 +16,16 @@ const settleTime = 2 * time.Second
 // withWriter calls f with the connection that writes, which f may replace; it is
 // nil if it broke.
 func (s *Store) withWriter(ctx context.Context, f func(c **conn) error) error {
-	if err := s.enter(ctx); err != nil {
+	if err := s.gate.Enter(ctx); err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer s.gate.Leave()
 	var c *conn
 	select {
 	case c = <-s.writer:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-s.closing:
+	case <-s.gate.Closing():
 		return driver.ErrClosed
 	}
 	defer func() { s.writer <- c }()
@@ -52,7 +52,7 @@ func (s *Store) write(ctx context.Context, f func(session) error) error {
 			select {
 			case <-ctx.Done():
 				return first
-			case <-s.closing:
+			case <-s.gate.Closing():
 				return first
 			case <-time.After(10 * time.Millisecond):
 			}
@@ -71,7 +71,7 @@ func (s *Store) transactOn(ctx context.Context, c **conn, f func(session) error)
 	}
 	err := s.transact(ctx, *c, f)
 	if err == nil {
-		s.hub.wake()
+		s.hub.Wake()
 		s.log.checkpoint(*c, s.file)
 	} else if (*c).broken && s.file != "" {
 		(*c).close(true)
@@ -110,7 +110,11 @@ func (s *Store) begin(ctx context.Context, c *conn) error {
 	wait := s.wait(ctx)
 	for {
 		_, _, err := c.exec(begin)
-		if err == nil || !locked(err) {
+		if err == nil {
+			return nil
+		}
+		if !locked(err) {
+			c.rollback() // a BEGIN that failed must not leave the connection in a transaction
 			return err
 		}
 		if err := wait(err); err != nil {
@@ -144,7 +148,7 @@ func (s *Store) wait(ctx context.Context) func(cause error) error {
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.closing:
+		case <-s.gate.Closing():
 			return driver.ErrClosed
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite"
 
@@ -79,6 +80,7 @@ func TestConformance(t *testing.T) {
 		Caps:      caps,
 		Processes: true,
 		Beside:    func(t conformance.TB, dsn string) string { return dsn + "?prefix=beside" },
+		InTx:      inTx("sqlite3", "?_txlock=immediate&_synchronous=FULL&_busy_timeout=5000"),
 		Restore:   restore,
 		Malformed: []string{"", "file:", "file:a%zz.db", "es.db?mode=ro", "es.db?_journal_mode=OFF", "es.db?prefix=A", "es.db?sync=off", "es.db?busy=5", "es.db?ddl=no"},
 		Foreign: []func(conformance.TB) (string, func() error){
@@ -127,7 +129,10 @@ func TestConformanceModernc(t *testing.T) {
 		DSN:     file,
 		Caps:    caps,
 		Beside:  func(t conformance.TB, dsn string) string { return dsn + "?prefix=beside" },
+		InTx:    inTx("sqlite", "?_txlock=immediate&_pragma=synchronous(FULL)&_pragma=busy_timeout(5000)"),
 		Restore: restore,
+
+		FeedBound: time.Minute, // with the race detector it is a tenth as fast as the one in C
 	})
 }
 
@@ -139,6 +144,23 @@ func TestConformancePoolInMemory(t *testing.T) {
 		Private:  true,
 		Volatile: true,
 	})
+}
+
+// inTx begins a transaction in a pool of a database/sql driver.
+func inTx(name, options string) func(conformance.TB, string) (driver.Store, func() error, func() error) {
+	return func(t conformance.TB, dsn string) (driver.Store, func() error, func() error) {
+		s, err := openPool(name, options, 0)(t.Context(), dsn)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		t.Cleanup(func() { s.Close() })
+		p := s.(pooled)
+		tx, err := p.db.Begin()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return p.InTx(tx), tx.Commit, tx.Rollback
+	}
 }
 
 // restore copies the file, and back.

@@ -6,7 +6,8 @@ import (
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
-	"sync/atomic"
+	"errors"
+	"sync"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -14,29 +15,57 @@ import (
 	"github.com/go-es/es/drivers/sqlite"
 )
 
-// faulty is a database whose next COMMIT fails: before it is carried out (1), or
-// after it (2), with an error that does not tell.
+// faulty is a database of which a COMMIT, or the n-th statement, fails: before it
+// is carried out, or after it, with an error that does not tell.
 type faulty struct {
 	source string
-	broken *atomic.Int32
+	*failure
+}
+
+type failure struct {
+	mu     sync.Mutex
+	n      int  // the statement that fails: 1 is the next; 0: none
+	commit bool // only COMMIT counts
+	after  bool
+	failed int
+}
+
+func (f *failure) arm(n int, commit, after bool) (failed int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n, f.commit, f.after = n, commit, after
+	return f.failed
+}
+
+// next says what becomes of a statement.
+func (f *failure) next(text string) (fails, after bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n == 0 || f.commit && text != "COMMIT" || text == "ROLLBACK" {
+		return false, false
+	}
+	if f.n--; f.n > 0 {
+		return false, false
+	}
+	f.failed++
+	return true, f.after
 }
 
 func openMattnFaulty(t conformance.TB, dsn string) conformance.Faulty {
-	f := faulty{"file:" + dsn, new(atomic.Int32)}
+	f := faulty{"file:" + dsn, new(failure)}
 	db := sql.OpenDB(f)
 	s, err := sqlite.New(t.Context(), db, sqlite.Config{})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	breaks := func(n int, commit, reply bool) func() bool {
+		before := f.arm(n, commit, reply)
+		return func() bool { return f.arm(0, false, false) > before }
+	}
 	return conformance.Faulty{
-		Store: pooled{s, db},
-		Break: func(reply bool) {
-			if reply {
-				f.broken.Store(2)
-			} else {
-				f.broken.Store(1)
-			}
-		},
+		Store:   pooled{s, db},
+		Break:   func(reply bool) func() bool { return breaks(1, true, reply) },
+		BreakAt: func(n int, reply bool) func() bool { return breaks(n, false, reply) },
 	}
 }
 
@@ -57,28 +86,42 @@ type faultyConn struct {
 
 func (c faultyConn) PrepareContext(ctx context.Context, text string) (sqldriver.Stmt, error) {
 	s, err := c.Conn.(sqldriver.ConnPrepareContext).PrepareContext(ctx, text)
-	if err != nil || text != "COMMIT" {
-		return s, err
+	if err != nil {
+		return nil, err
 	}
-	return faultyCommit{s, c}, nil
+	return faultyStmt{s, c.f, text}, nil
 }
 
-type faultyCommit struct {
+type faultyStmt struct {
 	sqldriver.Stmt
-	c faultyConn
+	f    faulty
+	text string
 }
 
-func (s faultyCommit) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
-	failure := sqlite3.Error{Code: sqlite3.ErrIoErr, ExtendedCode: sqlite3.ErrIoErrFsync}
-	broken := s.c.f.broken.Swap(0)
-	if broken == 1 {
-		return nil, failure // the store rolls back
+var errFault = sqlite3.Error{Code: sqlite3.ErrIoErr, ExtendedCode: sqlite3.ErrIoErrFsync}
+
+func (s faultyStmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	fails, after := s.f.next(s.text)
+	if fails && !after {
+		return nil, errFault // the store rolls back
 	}
 	res, err := s.Stmt.(sqldriver.StmtExecContext).ExecContext(ctx, args)
-	if err == nil && broken == 2 {
-		return nil, failure
+	if err == nil && fails {
+		return nil, errFault
 	}
 	return res, err
+}
+
+func (s faultyStmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	fails, after := s.f.next(s.text)
+	if fails && !after {
+		return nil, errFault
+	}
+	rows, err := s.Stmt.(sqldriver.StmtQueryContext).QueryContext(ctx, args)
+	if err == nil && fails {
+		return nil, errors.Join(errFault, rows.Close())
+	}
+	return rows, err
 }
 
 func init() { openFaulty = openMattnFaulty }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/sqlite"
@@ -89,5 +90,24 @@ func TestModerncReplaced(t *testing.T) {
 	must(t, os.Rename(file+".old", file))
 	if res, err := s.Append(ctx, request("s", driver.Exactly(3), 1)); err != nil || res.Parts[0].Position != 4 {
 		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+var payload = []byte(`{"account":"4b2c8a6e","amount":1250,"currency":"EUR"}`)
+
+// request is an append of n events with fresh ids.
+func request(stream string, expected driver.Expected, n int) driver.AppendRequest {
+	now := time.Now()
+	records := make([]driver.Record, n)
+	for i := range records {
+		records[i] = driver.Record{ID: driver.NewID(now), Type: "account.deposited", Encoding: "json", Time: now, Data: payload}
+	}
+	return driver.AppendRequest{Parts: []driver.Part{{Stream: stream, Expected: expected, Records: records}}}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
