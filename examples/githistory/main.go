@@ -4,6 +4,7 @@
 //
 //	go run ./examples/githistory
 //	go run ./examples/githistory -repo DIR -store sqlite:history.db -at 800
+//	go run ./examples/githistory -repo DIR -store 'postgres:postgres://user@localhost/db'
 //	go run ./examples/githistory -log FILE -tree FILE
 //
 // Each tracked file is an aggregate that lives through renames; each change of it
@@ -27,7 +28,12 @@ import (
 	"github.com/go-es/es"
 	"github.com/go-es/es/examples/githistory/gitlog"
 
+	_ "github.com/go-es/es/drivers/cassandra"
+	_ "github.com/go-es/es/drivers/dynamodb"
 	_ "github.com/go-es/es/drivers/memory"
+	_ "github.com/go-es/es/drivers/mongo"
+	_ "github.com/go-es/es/drivers/mysql"
+	_ "github.com/go-es/es/drivers/postgres"
 	_ "github.com/go-es/es/drivers/sqlite"
 )
 
