@@ -17,8 +17,8 @@ check: ## check format, go.mod, go vet and staticcheck
 fuzz: ## run every fuzz test for 10 seconds; FUZZTIME=1m for longer
 	@bash scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## run all benchmarks
-	@bash -c '. scripts/lib.sh; need_cc; go test -run "^$$" -bench . -benchmem ./...'
+bench: ## put es beside hand-written code and print a table; D=sqlite for one driver, T=10s for longer
+	@D='$(D)' T='$(T)' B='$(B)' bash scripts/bench.sh
 
 ci: ## run all that is run before a change is taken
 	@bash .ci/run

@@ -193,16 +193,25 @@ func (s *Store) unknown(err error, resend func(context.Context, func(string) (Ex
 		return err
 	}
 	s.hub.wake() // it may be there
-	return &UnknownOutcomeError{Parts: u.Parts, Err: u.Err, resend: func(ctx context.Context) ([]Appended, error) {
-		return resend(ctx, func(stream string) (Expected, bool) {
-			for _, p := range u.Parts {
-				if p.Stream == stream {
-					return driver.Exactly(p.Base), true
-				}
+	base := func(stream string) (Expected, bool) {
+		for _, p := range u.Parts {
+			if p.Stream == stream {
+				return driver.Exactly(p.Base), true
 			}
-			return 0, false
-		})
-	}}
+		}
+		return 0, false
+	}
+	unknown := &UnknownOutcomeError{Parts: u.Parts, Err: u.Err}
+	unknown.resend = func(ctx context.Context) ([]Appended, error) {
+		out, err := resend(ctx, base)
+		var c *ConflictError
+		if errors.As(err, &c) && c.Expected.MayHold(c.Actual) {
+			// What was sent may yet arrive, and find the stream as it expects it.
+			return nil, &UnknownOutcomeError{Parts: u.Parts, Err: errors.New(err.Error()), resend: unknown.resend}
+		}
+		return out, err
+	}
+	return unknown
 }
 
 // Delete closes a stream for good, if it is at the expected version: from then

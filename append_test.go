@@ -9,7 +9,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/go-es/es"
 	"github.com/go-es/es/driver"
@@ -587,6 +589,136 @@ func TestUnknownOutcomeOfAResend(t *testing.T) {
 		_, err = s.Append(t.Context(), "s", es.Any, tick{3})
 		_, err = unknownOutcome(t, err).Resend(ctx)
 		is(t, "Resend with a context that has ended", err, context.Canceled)
+	}
+}
+
+// Two appends to one stream were sent together, and it is not known whether they
+// arrived. The second cannot be decided before the first: its base is above what is
+// there, and the two may still be on their way.
+func TestUnknownOutcomeOfAGroup(t *testing.T) {
+	for _, arrives := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			unknown := func(err error) *es.UnknownOutcomeError {
+				u, ok := errors.AsType[*es.UnknownOutcomeError](err)
+				if !ok {
+					t.Fatalf("error %v, want an unknown outcome", err)
+				}
+				return u
+			}
+			f := fakeGroup{fake: overMemory()}
+			var late func()
+			entered, leave := make(chan struct{}), make(chan struct{})
+			f.onAppend = func(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+				if req.Parts[0].Stream == "first" {
+					close(entered)
+					<-leave
+				}
+				return f.Store.Append(ctx, req)
+			}
+			f.onGroup = func(_ context.Context, reqs []driver.AppendRequest) []driver.Outcome {
+				outs := make([]driver.Outcome, len(reqs))
+				for i, req := range reqs {
+					outs[i].Err = &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: req.Parts[0].Stream, Base: es.Version(i)}}, Err: errBroken}
+				}
+				late = func() { f.Store.(driver.GroupAppender).AppendGroup(context.Background(), reqs) }
+				return outs
+			}
+			s := over(t, f)
+			var wg sync.WaitGroup
+			wg.Go(func() { put(t, s, "first", tick{0}) })
+			<-entered
+			errs := make(chan error, 2)
+			for i := range 2 {
+				wg.Go(func() {
+					_, err := s.Append(t.Context(), "s", es.Any, tick{i})
+					errs <- err
+				})
+			}
+			synctest.Wait() // both wait
+			close(leave)
+			wg.Wait()
+			us := []*es.UnknownOutcomeError{unknown(<-errs), unknown(<-errs)}
+			if us[0].Parts[0].Base > us[1].Parts[0].Base {
+				us[0], us[1] = us[1], us[0]
+			}
+			_, err := us[1].Resend(t.Context())
+			again := unknown(err)
+			if errors.Is(err, es.ErrConflict) {
+				t.Errorf("%v is a conflict, and may yet arrive", err)
+			}
+			if arrives {
+				late()
+			} else if out, err := us[0].Resend(t.Context()); err != nil || out[0].Last != 1 {
+				t.Errorf("the first: %+v, error %v", out, err)
+			}
+			for _, u := range []*es.UnknownOutcomeError{again, us[1]} {
+				if out, err := u.Resend(t.Context()); err != nil || out[0].Last != 2 {
+					t.Errorf("the second: %+v, error %v", out, err)
+				}
+			}
+			if n := len(all(t, s.Read(t.Context(), "s"))); n != 2 {
+				t.Errorf("%d events are stored, want 2", n)
+			}
+		})
+	}
+}
+
+// A write that was sent may still be on its way when it is sent again and refused
+// because a stream has not come to what is expected of it: once it has, the first may
+// arrive. Only what can never hold again settles it.
+func TestUnknownOutcomeAheadOfAStream(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		check es.Expected // of a stream that does not exist when it is sent again, and then does
+		final bool        // the refusal is
+	}{
+		{"exists", es.Exists, false},
+		{"a version to come", 1, false},
+		{"a version that passed", es.NoStream, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			l := newLossy(0, false)
+			s := over(t, l)
+			if row.final {
+				put(t, s, "check", tick{0})
+			}
+			l.lose = 1
+			_, err := s.AppendAll(t.Context(), es.To("s", es.NoStream, tick{1}), es.To("check", row.check))
+			u := unknownOutcome(t, err)
+			late := l.sent[len(l.sent)-1]
+			_, err = u.Resend(t.Context())
+			if errors.Is(err, es.ErrConflict) != row.final || errors.Is(err, es.ErrUnknownOutcome) == row.final {
+				t.Fatalf("Resend: %v", err)
+			}
+			put(t, s, "check", tick{0})
+			_, err = l.Store.Append(t.Context(), late)
+			if arrived := err == nil; arrived == row.final {
+				t.Errorf("the first arrives: error %v", err)
+			}
+			out, err := u.Resend(t.Context())
+			if row.final {
+				is(t, "Resend", err, es.ErrConflict)
+			} else if err != nil || out[0].Last != 1 {
+				t.Errorf("Resend: %+v, error %v", out, err)
+			}
+		})
+	}
+}
+
+// What can never hold again settles it, wherever it stands beside what may hold yet.
+func TestUnknownOutcomeSettledByAnotherStream(t *testing.T) {
+	l := newLossy(0, false)
+	s := over(t, l)
+	l.lose = 1
+	_, err := s.AppendAll(t.Context(), es.To("check", es.Exists), es.To("s", es.NoStream, tick{1}))
+	u := unknownOutcome(t, err)
+	_, err = u.Resend(t.Context())
+	is(t, "Resend, while it may hold yet", err, es.ErrUnknownOutcome)
+	put(t, s, "s", tick{2})
+	_, err = u.Resend(t.Context())
+	var c *es.ConflictError
+	if !errors.As(err, &c) || c.Stream != "s" || c.Actual != 1 {
+		t.Errorf("Resend, when another has written: %v", err)
 	}
 }
 

@@ -93,7 +93,9 @@ func (s *Store) listCheckpoints(ctx context.Context, yield func(Checkpoint) bool
 	}
 }
 
-// DeleteCheckpoint removes a checkpoint, if it is there; its reader begins anew.
+// DeleteCheckpoint removes a checkpoint, if it is there; its reader begins anew. End the
+// reader first. If its connection broke while it saved for the first time, that save may
+// still be on its way, and bring the checkpoint back.
 func (s *Store) DeleteCheckpoint(ctx context.Context, name string) error {
 	c, err := driver.Checkpoints(s.drv)
 	if err != nil {

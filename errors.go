@@ -62,7 +62,9 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 // Resend sends the very same write again: the same ids and bytes at the same
 // versions. It succeeds, writing nothing twice, whether the first did or not;
 // or it fails with a [*ConflictError] when the first did not and another came
-// before. It may be called again.
+// before. It may be called again. It fails with an UnknownOutcomeError as long as a
+// stream has not come to the version that the write expects: the first may still be
+// on its way, and find it there.
 func (e *UnknownOutcomeError) Resend(ctx context.Context) ([]Appended, error) { return e.resend(ctx) }
 
 // DecodeError says which record cannot be read, and why: errors.Is tells

@@ -328,3 +328,43 @@ func BenchmarkJSON(b *testing.B) {
 		})
 	}
 }
+
+// Decoding does what encoding/json does also where the value is not new, or the
+// data is not as the fields are.
+func TestJSONUnmarshal(t *testing.T) {
+	type inner struct{ A, B int }
+	type outer struct {
+		N  int
+		In inner
+		P  *inner
+		L  []inner
+		M  map[string]int
+	}
+	for _, data := range []string{
+		`{"N":1,"In":{"A":2},"P":{"B":3},"L":[{"A":4}],"M":{"k":5}}`,
+		`{"n":1,"IN":{"a":2},"In":{"B":3},"L":[{"A":4,"B":5}],"L":[{"A":6}],"M":{"k":5},"M":{"l":6}}`,
+		`{"N":1,"In":{"A":2},"M":{"k":5},"P":"x"}`,
+		`{"N":1,"In":{"A":2},"M":{"k":5},`,
+		`{"N":null,"In":null,"P":null,"L":null,"M":null}`,
+		`null`, `[]`, ``,
+	} {
+		for name, old := range map[string]func() outer{
+			"new": func() outer { return outer{} },
+			"used": func() outer {
+				return outer{1, inner{1, 2}, &inner{3, 4}, []inner{{5, 6}}, map[string]int{"k": 7, "o": 8}}
+			},
+		} {
+			got, want := old(), old()
+			err, wantErr := es.JSON.Unmarshal([]byte(data), &got), json.Unmarshal([]byte(data), &want)
+			if !reflect.DeepEqual(got, want) || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+				t.Errorf("%s into a %s value: %+v, %v; want %+v, %v", data, name, got, err, want, wantErr)
+			}
+		}
+	}
+	var p *outer
+	for _, v := range []any{nil, outer{}, p} {
+		if err := es.JSON.Unmarshal([]byte(`{}`), v); err == nil || err.Error() != fmt.Sprint(json.Unmarshal([]byte(`{}`), v)) {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+}

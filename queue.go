@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,10 @@ import (
 // writing writes at once, from its own goroutine; the others wait, and when the
 // writer has finished, the first of them writes for all. So one writer alone
 // waits for nobody, and many share a commit.
+//
+// Writers that append again as soon as they are told would split into two crowds
+// that take turns, at worst one writer and all others: who writes next therefore
+// lets those run that were just told, and then takes along who has come.
 type queue struct {
 	group  driver.GroupAppender
 	single func(context.Context, driver.AppendRequest) (driver.AppendResult, error)
@@ -23,6 +28,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	busy    bool       // somebody writes
+	last    int        // how many the last write was of
 	waiting []*waiter  // in the order they came
 	idle    *sync.Cond // signalled when nobody writes any more
 	closed  bool
@@ -34,10 +40,10 @@ type waiter struct {
 	req           driver.AppendRequest
 	events, bytes int
 
-	ready chan struct{} // closed when group or out is set
-	group []*waiter     // it is to write this group, itself first
+	ready chan struct{} // closed when lead or out is set
+	lead  bool          // it is to write a group
 	out   driver.Outcome
-	taken bool // it is in a group; guarded by queue.mu
+	taken bool // it leads or is in a group; guarded by queue.mu
 }
 
 func newQueue(g driver.GroupAppender, single func(context.Context, driver.AppendRequest) (driver.AppendResult, error), caps driver.Caps) *queue {
@@ -56,11 +62,18 @@ func (q *queue) append(ctx context.Context, req driver.AppendRequest, events, by
 		q.mu.Unlock()
 		return driver.AppendResult{}, ErrClosed
 	}
+	if !q.busy && q.last > 1 { // those of the last group may be about to come
+		q.busy = true
+		q.mu.Unlock()
+		w := &waiter{ctx: ctx, req: req, events: events, bytes: bytes, taken: true}
+		q.write(w)
+		return w.out.Result, w.out.Err
+	}
 	if !q.busy {
 		q.busy = true
 		q.mu.Unlock()
 		busy := false // the database was, or the like
-		defer func() { q.pass(busy) }()
+		defer func() { q.pass(1, busy) }()
 		out, err := q.single(ctx, req)
 		busy = IsTransient(err)
 		return out, err
@@ -77,7 +90,7 @@ func (q *queue) append(ctx context.Context, req driver.AppendRequest, events, by
 		}
 		<-w.ready // it is being written: the driver ends soon, with the truth
 	}
-	if w.group != nil {
+	if w.lead {
 		q.write(w)
 	}
 	return w.out.Result, w.out.Err
@@ -96,7 +109,7 @@ func (q *queue) leave(w *waiter) bool {
 
 // write writes the group that w leads, and lets the next one begin.
 func (q *queue) write(w *waiter) {
-	group := w.group
+	group := q.gather(w)
 	done, busy := false, false
 	defer func() {
 		for _, m := range group {
@@ -108,7 +121,7 @@ func (q *queue) write(w *waiter) {
 				close(m.ready)
 			}
 		}
-		q.pass(busy)
+		q.pass(len(group), busy)
 	}()
 	if len(group) == 1 {
 		w.out.Result, w.out.Err = q.single(w.ctx, w.req)
@@ -173,10 +186,47 @@ func groupContext(group []*waiter) (context.Context, context.CancelFunc) {
 	}
 }
 
-// pass hands the writing on to the first that waits, with all that can go along.
-// If the store is closing and the database was just busy, the next write may wait
-// for it as long as the last: those that wait are refused instead.
-func (q *queue) pass(busy bool) {
+// gather returns the group that w leads: w, and all that can go along.
+func (q *queue) gather(w *waiter) []*waiter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for range 2 {
+		if 1+len(q.waiting) >= q.last {
+			break
+		}
+		q.mu.Unlock()
+		runtime.Gosched() // those of the last group may have come again
+		q.mu.Lock()
+	}
+	group := []*waiter{w}
+	events, bytes := w.events, w.bytes
+	// The streams so far, and whether a further append may join.
+	joins := make(map[string]bool, 1+len(q.waiting))
+	joins[w.req.Parts[0].Stream] = w.req.Parts[0].Expected == Any
+	rest := q.waiting[:0]
+	for _, w := range q.waiting {
+		p := &w.req.Parts[0]
+		join, twice := joins[p.Stream]
+		if twice && !(join && p.Expected == Any) || above(events+w.events, q.caps.MaxAppendEvents) || above(bytes+w.bytes, q.caps.MaxAppendBytes) {
+			joins[p.Stream] = false // a stream's appends keep their order
+			rest = append(rest, w)
+			continue
+		}
+		joins[p.Stream] = p.Expected == Any
+		w.taken = true
+		group = append(group, w)
+		events += w.events
+		bytes += w.bytes
+	}
+	clear(q.waiting[len(rest):])
+	q.waiting = rest
+	return group
+}
+
+// pass hands the writing on to the first that waits, after a write of n appends. If
+// the store is closing and the database was just busy, the next write may wait for
+// it as long as the last: those that wait are refused instead.
+func (q *queue) pass(n int, busy bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed && busy {
@@ -186,31 +236,16 @@ func (q *queue) pass(busy bool) {
 		}
 		q.waiting = nil
 	}
+	q.last = n
 	if len(q.waiting) == 0 {
 		q.busy = false
 		q.idle.Broadcast()
 		return
 	}
-	var events, bytes int
-	streams := make(map[string]struct{}, len(q.waiting))
-	rest := q.waiting[:0]
-	var group []*waiter
-	for _, w := range q.waiting {
-		_, twice := streams[w.req.Parts[0].Stream]
-		streams[w.req.Parts[0].Stream] = struct{}{} // also of those left: a stream's appends keep their order
-		if twice || len(group) > 0 && (above(events+w.events, q.caps.MaxAppendEvents) || above(bytes+w.bytes, q.caps.MaxAppendBytes)) {
-			rest = append(rest, w)
-			continue
-		}
-		w.taken = true
-		group = append(group, w)
-		events += w.events
-		bytes += w.bytes
-	}
-	clear(q.waiting[len(rest):])
-	q.waiting = rest
-	group[0].group = group
-	close(group[0].ready)
+	w := q.waiting[0]
+	q.waiting = slices.Delete(q.waiting, 0, 1)
+	w.taken, w.lead = true, true
+	close(w.ready)
 }
 
 func above(n, limit int) bool { return limit > 0 && n > limit }

@@ -116,6 +116,57 @@ func TestWritersShareACommit(t *testing.T) {
 	})
 }
 
+// Writers that append on and on stay together: they do not split into two crowds
+// that take turns, which would take twice as many commits.
+func TestWritersStayTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const writers, each = 16, 50
+		g := newSlowGroup()
+		s := over(t, g)
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					put(t, s, fmt.Sprint("s", w), tick{i})
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(g.groups); n > each*3/2 {
+			t.Errorf("%d appends of each of %d writers took %d commits: %v", each, writers, n, g.sizes())
+		}
+	})
+}
+
+// Appends at Any to one stream share commits, too; at exact versions only one of
+// them can be right.
+func TestWritersOfAStreamShareACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSlowGroup()
+		s := over(t, g)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for w := range 64 {
+			wg.Go(func() {
+				out, err := s.Append(t.Context(), "s", es.Any, ticks(w, w+w%3)...)
+				if err != nil || int(out.Last-out.First) != w%3 {
+					t.Errorf("%d: %+v, error %v", w, out, err)
+					return
+				}
+				for i, r := range all(t, s.Read(t.Context(), "s", es.From(out.First), es.Limit(1+w%3))) {
+					if number(t, r) != w+i {
+						t.Errorf("%d: version %d is %d", w, r.Version, number(t, r))
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if d := time.Since(start); d != 2*writeTime {
+			t.Errorf("it took %v: groups of %v", d, g.sizes())
+		}
+	})
+}
+
 // An append to several streams goes by itself, beside the groups.
 func TestAppendsToSeveralStreamsAreNotGrouped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -136,9 +187,10 @@ func TestAppendsToSeveralStreamsAreNotGrouped(t *testing.T) {
 	})
 }
 
-// Whatever the mix, a group has each stream once and keeps to the limits, the
-// appends of a stream are written in the order in which they came, nobody waits
-// longer than those before it need, and one group is written at a time.
+// Whatever the mix, a group has each stream once, or appends at Any to it alone,
+// and keeps to the limits, the appends of a stream are written in the order in
+// which they came, nobody waits longer than those before it need, and one group
+// is written at a time.
 func TestGroups(t *testing.T) {
 	size := func(req driver.AppendRequest) (events, bytes int) {
 		for _, p := range req.Parts {
@@ -160,6 +212,7 @@ func TestGroups(t *testing.T) {
 				caps.MaxAppendBytes = 800 + rnd.IntN(800)
 			}
 			streams := 1 + rnd.IntN(20)
+			exists := rnd.IntN(3) // so many of ten expect it
 			g := newSlowGroup()
 			g.caps = func(driver.Caps) driver.Caps { return caps }
 			s := over(t, g)
@@ -171,8 +224,12 @@ func TestGroups(t *testing.T) {
 				for _, e := range events {
 					sent[stream] = append(sent[stream], e.(tick).N)
 				}
+				expected := es.Any
+				if len(sent[stream]) > len(events) && rnd.IntN(10) < exists {
+					expected = es.Exists
+				}
 				wg.Go(func() {
-					out, err := s.Append(context.WithValue(t.Context(), callerKey{}, w), stream, es.Any, events...)
+					out, err := s.Append(context.WithValue(t.Context(), callerKey{}, w), stream, expected, events...)
 					if err != nil || int(out.Last-out.First)+1 != len(events) {
 						t.Errorf("seed %d: %+v, error %v", seed, out, err)
 						return
@@ -187,16 +244,17 @@ func TestGroups(t *testing.T) {
 			wg.Wait()
 			n := 0
 			for i, group := range g.groups {
-				names := map[string]bool{}
+				names := map[string]driver.Expected{}
 				var events, bytes int
 				for _, req := range group {
 					n++
-					names[req.Parts[0].Stream] = true
+					p := req.Parts[0]
+					if e, twice := names[p.Stream]; twice && (e != driver.Any || p.Expected != driver.Any) {
+						t.Errorf("seed %d: group %d has two appends to one stream, at %v and %v", seed, i, e, p.Expected)
+					}
+					names[p.Stream] = p.Expected
 					e, b := size(req)
 					events, bytes = events+e, bytes+b
-				}
-				if len(names) != len(group) {
-					t.Errorf("seed %d: group %d of %d has %d streams", seed, i, len(group), len(names))
 				}
 				if max := caps.MaxAppendEvents; max > 0 && events > max {
 					t.Errorf("seed %d: group %d has %d events, the limit is %d", seed, i, events, max)
@@ -208,7 +266,7 @@ func TestGroups(t *testing.T) {
 			if n != 64 || g.twoAt.Load() {
 				t.Errorf("seed %d: %d appends were written, two at once: %v", seed, n, g.twoAt.Load())
 			}
-			if len(g.groups) == 64 && streams > 2 {
+			if len(g.groups) == 64 {
 				t.Errorf("seed %d: nothing was grouped", seed)
 			}
 			leaders := slices.DeleteFunc(slices.Clone(g.leader), func(v any) bool { return v == nil })
@@ -763,7 +821,7 @@ func TestCloseWhileTheDatabaseIsBusy(t *testing.T) {
 			for w := range 7 {
 				wg.Go(func() {
 					time.Sleep(time.Duration(w) * time.Microsecond) // in this order
-					_, err := s.Append(t.Context(), row.stream(w), es.Any, tick{})
+					_, err := s.Append(t.Context(), row.stream(w), es.Exists, tick{})
 					is(t, row.name, err, es.ErrClosed)
 					if errors.Is(err, errBroken) {
 						busy.Add(1)
@@ -810,7 +868,7 @@ func TestCloseAfterOtherErrors(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				_, err := s.Append(t.Context(), "s", es.Any, tick{})
+				_, err := s.Append(t.Context(), "s", es.Exists, tick{})
 				is(t, "Append", err, errBroken)
 			})
 		}

@@ -113,7 +113,10 @@ func (s *Store) read(ctx context.Context, stream string, opts []ReadOption, yiel
 	defer func() { next.stop() }()
 	for {
 		n := len(page.Records)
-		more := !page.End && n > 0
+		if n == 0 && !page.End { // nobody may take it for a stream without events
+			return fmt.Errorf("%w: a page of stream %q has no events, and is not the last", ErrCorrupt, stream)
+		}
+		more := !page.End
 		if set.limit > 0 {
 			left -= n
 			more = more && left > 0

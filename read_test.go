@@ -425,3 +425,24 @@ func TestRecordsOutliveTheirRead(t *testing.T) {
 		t.Errorf("%d", n)
 	}
 }
+
+// A driver's page without events that is not the last one must not end a read as if
+// the stream had none: an aggregate would be taken for one that is there, and empty.
+func TestReadEmptyPage(t *testing.T) {
+	f := overMemory()
+	f.onStream = func(context.Context, driver.StreamQuery) (driver.StreamPage, error) {
+		return driver.StreamPage{Head: 2}, nil
+	}
+	s, err := es.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var got error
+	for _, err := range s.Read(t.Context(), "s") {
+		got = err
+	}
+	if !errors.Is(got, es.ErrCorrupt) {
+		t.Errorf("%v", got)
+	}
+}

@@ -3,6 +3,7 @@ package es
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-es/es/driver"
@@ -11,7 +12,9 @@ import (
 // Record is an event as a store returns it. Its data and metadata are decrypted
 // and decoded when they are asked for, each time anew, so that a reader pays for
 // what it looks at, and one bad record does not stop a reader of the others. A
-// Record is a value: it can be copied, kept and used concurrently.
+// Record is a value: it can be copied, kept and used concurrently, and nothing
+// changes it. One that is kept may hold in memory what was read together with it,
+// some 64 KiB; what it was decoded into does not.
 type Record struct {
 	Stream   string
 	Version  Version  // of the stream after this event
@@ -51,6 +54,9 @@ func (r *Record) fail(err error) error {
 func (r *Record) open() (data []byte, codec string, err error) {
 	if r.dec == nil {
 		return nil, "", r.fail(errNotRead)
+	}
+	if strings.IndexByte(r.encoding, '+') < 0 { // as most are: neither compressed nor encrypted
+		return r.data, r.encoding, nil
 	}
 	data, codec, err = r.dec.open(r.dec.ctx, purposeData, r.place(), r.data)
 	if err != nil {

@@ -12,28 +12,64 @@ import (
 // command that was done before.
 func (d *Definition[A]) load(ctx context.Context, store *es.Store, set *settings, id string, at es.Version, command string) (*A, *core, Result, error) {
 	stream := d.Stream(id)
-	if snap := d.loadSnapshot(ctx, store, set, stream, at); snap != nil {
-		a, c, found, err := d.replay(ctx, store, set, id, at, command, snap)
+	var snap *loaded[A]
+	if d.snapshot != nil {
+		g := d.guesses(store)
+		open := func(f fetched) { snap = d.openSnapshot(ctx, store, set, g, stream, at, f) }
+		guess, _ := g.Get(stream)
+		if guess == 0 || at > 0 && guess > at || store.Bare() {
+			open(loadSnapshot(ctx, store, stream, d.snapshot.kind))
+		} else {
+			// The snapshot and the events after the one that was seen last are read at
+			// the same time.
+			got, asked := d.fetchSnapshot(ctx, store, stream), false
+			a, c, found, err := d.replay(ctx, store, set, id, at, command, guess, func() *loaded[A] {
+				asked = true
+				open(got())
+				return snap
+			})
+			if !asked {
+				open(got())
+			}
+			if err != errUseless {
+				return a, c, found, err
+			}
+		}
+	}
+	if snap != nil {
+		a, c, found, err := d.replay(ctx, store, set, id, at, command, 0, func() *loaded[A] { return snap })
 		if err != errUseless {
 			return a, c, found, err
 		}
 	}
-	return d.replay(ctx, store, set, id, at, command, nil)
+	return d.replay(ctx, store, set, id, at, command, 0, nil)
 }
 
 // errUseless says that the events show that a snapshot is not to be used.
 var errUseless = errors.New("es: the snapshot cannot be used")
 
+// muchLater is by how many versions a snapshot may be after the one that was guessed,
+// so that the events that were read are not too many.
+const muchLater = 200
+
 // replay loads an aggregate from its events, those up to the snapshot left out. The
 // event that the snapshot ends with is read as well, and compared.
-func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settings, id string, at es.Version, command string, snap *loaded[A]) (*A, *core, Result, error) {
+//
+// With a guess it reads from that version on, and asks for the snapshot when it has
+// the first event. If they do not go together it returns errUseless, and the caller
+// finds out why.
+func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settings, id string, at es.Version, command string, guess es.Version, get func() *loaded[A]) (*A, *core, Result, error) {
 	a, c := d.make(store, id)
 	c.looked = true
 	look := newSearch(c.stream, command)
 	options := make([]es.ReadOption, 0, 2)
 	from := es.Version(1)
-	if snap != nil {
-		from = snap.Version
+	var snap *loaded[A]
+	if get != nil {
+		if from = guess; guess == 0 {
+			snap = get()
+			from = snap.Version
+		}
 		if command != "" {
 			from = max(1, from-min(from, es.Version(set.window)))
 		}
@@ -48,12 +84,20 @@ func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settin
 	var rec es.Record // one variable for all: handlers are given a pointer
 	for r, err := range store.Read(ctx, c.stream, options...) {
 		if err != nil {
+			if guess > 0 && errors.Is(err, es.ErrStreamNotFound) {
+				return nil, nil, Result{}, errUseless
+			}
 			if snap != nil && errors.Is(err, es.ErrStreamNotFound) {
 				d.dropSnapshot(ctx, store, set, snap.Snapshot, foreign)
 			}
 			return fail(err)
 		}
 		rec = r
+		if guess > 0 && snap == nil {
+			if snap = get(); snap == nil || snap.Version < guess || snap.Version > guess+muchLater {
+				return nil, nil, Result{}, errUseless
+			}
+		}
 		if at > 0 && rec.Version > at || look.see(&rec) {
 			break
 		}
@@ -61,6 +105,9 @@ func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settin
 			continue
 		}
 		if snap != nil && snap.plain && sealed(&rec) {
+			if guess > 0 {
+				return nil, nil, Result{}, errUseless
+			}
 			d.dropSnapshot(ctx, store, set, snap.Snapshot, plain)
 			return nil, nil, Result{}, errUseless
 		}
@@ -81,6 +128,8 @@ func (d *Definition[A]) replay(ctx context.Context, store *es.Store, set *settin
 	switch {
 	case look.n > 0:
 		return nil, nil, look.found, nil
+	case guess > 0 && c.snapshot == 0:
+		return nil, nil, Result{}, errUseless
 	case snap != nil && c.snapshot == 0:
 		d.dropSnapshot(ctx, store, set, snap.Snapshot, foreign)
 		return nil, nil, Result{}, errUseless

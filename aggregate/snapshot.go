@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/go-es/es"
+	"github.com/go-es/es/internal/recent"
 )
 
 // snapshots are how the state of an aggregate is kept beside its events.
@@ -103,17 +104,72 @@ func sealed(s interface{ Subject() (string, bool) }) bool {
 	return ok
 }
 
-// loadSnapshot returns the snapshot of a stream at a version up to most (0: any),
-// or nil if there is none that can be used.
-func (d *Definition[A]) loadSnapshot(ctx context.Context, store *es.Store, set *settings, stream string, most es.Version) *loaded[A] {
-	if d.snapshot == nil {
-		return nil
+// guesses are the versions at which snapshots were seen, by stream: a store keeps
+// them for a definition.
+type guesses struct{ recent.Map[es.Version] }
+
+// guessesOf is the key under which it does.
+type guessesOf category
+
+func (d *Definition[A]) guesses(store *es.Store) *guesses {
+	g, _ := store.Attach(guessesOf(d.category), new(guesses))
+	return g.(*guesses)
+}
+
+// saw remembers at which version a snapshot is; 0: nowhere.
+func (g *guesses) saw(stream string, v es.Version) {
+	if was, _ := g.Get(stream); v == 0 && was > 0 {
+		g.Delete(stream)
+	} else if v != was {
+		g.Set(stream, func(es.Version) es.Version { return v })
 	}
-	snap, ok, err := store.LoadSnapshot(ctx, stream, d.snapshot.kind)
+}
+
+// fetched is what a store has of a snapshot.
+type fetched struct {
+	snap es.Snapshot
+	ok   bool
+	err  error
+}
+
+func loadSnapshot(ctx context.Context, store *es.Store, stream, kind string) (f fetched) {
+	f.snap, f.ok, f.err = store.LoadSnapshot(ctx, stream, kind)
+	return f
+}
+
+// fetchSnapshot begins to load a snapshot, and returns what waits for it, and panics
+// as the loading did.
+func (d *Definition[A]) fetchSnapshot(ctx context.Context, store *es.Store, stream string) func() fetched {
+	var f fetched
+	var panics any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panics = recover() }()
+		f = loadSnapshot(ctx, store, stream, d.snapshot.kind)
+	}()
+	return func() fetched {
+		<-done
+		if panics != nil {
+			panic(panics)
+		}
+		return f
+	}
+}
+
+// openSnapshot returns the snapshot of a stream at a version up to most (0: any), or
+// nil if there is none that can be used.
+func (d *Definition[A]) openSnapshot(ctx context.Context, store *es.Store, set *settings, g *guesses, stream string, most es.Version, f fetched) *loaded[A] {
+	snap, ok, err := f.snap, f.ok, f.err
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		set.report(err)
 	}
-	if err != nil || !ok || most > 0 && snap.Version > most {
+	if err == nil && most > 0 && snap.Version > most {
+		return nil
+	}
+	var at es.Version
+	defer func() { g.saw(stream, at) }()
+	if err != nil || !ok {
 		return nil
 	}
 	open := !sealed(snap)
@@ -129,6 +185,7 @@ func (d *Definition[A]) loadSnapshot(ctx context.Context, store *es.Store, set *
 		set.report(err)
 		return nil
 	}
+	at = snap.Version
 	return &loaded[A]{snap, restore, open}
 }
 
@@ -184,4 +241,5 @@ func (d *Definition[A]) takeSnapshot(ctx context.Context, store *es.Store, set *
 		return
 	}
 	c.snapshot = c2.stored
+	d.guesses(store).saw(c2.stream, c2.stored)
 }

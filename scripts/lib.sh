@@ -39,28 +39,65 @@ compiles_c() {
 	[ $ok = 1 ]
 }
 
+# provide installs packages of Debian on this machine, if it may; if not, the script
+# ends with what to do instead.
+provide() { # WHAT-TO-DO PACKAGE...
+	local as want=$1
+	shift
+	command -v apt-get >/dev/null || die "$want"
+	if [ "$(id -u)" = 0 ]; then
+		as=(env)
+	elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+		as=(sudo env)
+	else
+		die "$want"
+	fi
+	printf '== installing %s\n' "$*" >&2
+	as+=(DEBIAN_FRONTEND=noninteractive apt-get -qq)
+	"${as[@]}" update >&2 || true # the lists there may do
+	"${as[@]}" install -y --no-install-recommends "$@" >/dev/null || die "$want"
+}
+
 # need_cc sees to it that there is a C compiler: the SQLite driver and the race
 # detector need one.
 need_cc() {
-	local as
-	if ! compiles_c; then
-		local want
-		want="SQLite's driver and the race detector need a C compiler, and '$(go env CC)' does not work here.
+	local want
+	want="SQLite's driver and the race detector need a C compiler, and '$(go env CC)' does not work here.
 Install one: apt-get install gcc libc6-dev (Debian, Ubuntu), dnf install gcc (Fedora),
 apk add gcc musl-dev (Alpine), xcode-select --install (macOS); or name yours in CC."
-		command -v apt-get >/dev/null || die "$want"
-		if [ "$(id -u)" = 0 ]; then
-			as=(env)
-		elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-			as=(sudo env)
-		else
-			die "$want"
-		fi
-		printf '== no C compiler: installing gcc and libc6-dev\n'
-		as+=(DEBIAN_FRONTEND=noninteractive apt-get -qq)
-		"${as[@]}" update || true # the lists there may do
-		"${as[@]}" install -y --no-install-recommends gcc libc6-dev >/dev/null || die "$want"
+	if ! compiles_c; then
+		provide "$want" gcc libc6-dev
 		compiles_c || die "$want"
 	fi
 	export CGO_ENABLED=1
+}
+
+# What make test, make bench and .ci/run start, if nobody has named one in ES_TEST_…
+test_servers=(postgres mysql mariadb dynamodb mongo cassandra)
+
+# variable prints the name of the variable that names a server.
+variable() { printf 'ES_TEST_%s' "$(tr '[:lower:]' '[:upper:]' <<<"$1")"; }
+
+# need_servers starts the servers that tests need, and stops them when the script
+# ends. Without them tests are skipped, and fail where CI is true.
+need_servers() {
+	local name variable here=()
+	for name in ${SERVERS-"${test_servers[@]}"}; do
+		variable=$(variable "$name")
+		if [ -n "${!variable:-}" ]; then
+			continue
+		elif scripts/servers install "$name"; then
+			here+=("$name")
+		else
+			[ "${CI:-}" != true ] || die "tests need $name"
+			printf 'warning: tests that need %s are skipped\n\n' "$name" >&2
+		fi
+	done
+	[ ${#here[@]} -gt 0 ] || return 0
+	started=
+	trap 'eval "$started"; [ -z "$started" ] || scripts/servers stop' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	started=$(scripts/servers start "${here[@]}")
+	eval "$started"
 }
