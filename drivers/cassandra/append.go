@@ -195,7 +195,8 @@ func (a *attempt) put1(c call, bucket int64, begins bool) (*state, error) {
 	}
 	var at *int64
 	var id *[]byte
-	it := s.query(c.write, s.texts.append, head, slotOf(time.Now()), a.records[0].ID[:], a.packed, a.stream, bucket, int64(a.base)+1, was).NoSkipMetadata().Iter()
+	slot := slotOf(time.Now())
+	it := s.query(c.write, s.texts.append, head, slot, slot, a.records[0].ID[:], a.packed, a.stream, bucket, int64(a.base)+1, was).NoSkipMetadata().Iter()
 	applied, err := conditional(it, columns{"head": &at, "id": &id})
 	if err != nil {
 		if fateOf(err) == unsure {

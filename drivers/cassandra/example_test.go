@@ -23,6 +23,7 @@ func ExampleConfig_CQL() {
 	// CREATE TABLE IF NOT EXISTS "shop".es_meta
 	// CREATE TABLE IF NOT EXISTS "shop".es_events
 	// CREATE INDEX IF NOT EXISTS es_events_dirty
+	// CREATE INDEX IF NOT EXISTS es_events_overdue
 	// CREATE TABLE IF NOT EXISTS "shop".es_log
 	// CREATE TABLE IF NOT EXISTS "shop".es_seqv
 	// CREATE TABLE IF NOT EXISTS "shop".es_checkpoints

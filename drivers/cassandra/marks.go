@@ -8,38 +8,64 @@ import (
 	"github.com/go-es/es/driver/sequencer"
 )
 
-// A mark is the static column dirty of a bucket: it is written with the head and
-// the rows, and has a secondary index. Its value is a slot, by the second in which
-// it was written: an index keeps the tombstones of marks that were cleared until
-// they are flushed, and each query reads those of its slot. Which slot a mark has
-// says nothing else: every slot is looked at in turn.
+// A mark is a slot in each of two static columns of a bucket, dirty and overdue: they
+// are written with the head and the rows, and have a secondary index each. The slot is
+// the second in which it was written: an index keeps the tombstones of marks that were
+// cleared until they are flushed, and each query reads those of its slot. Which slot a
+// mark has says nothing else: every slot is looked at in turn.
+//
+// There are two because a query can damage an index. Cassandra writes the index before
+// the row, and a query that meets the entry of a row that is not there yet takes it for
+// an old one and deletes it. So the index of dirty is asked about the slots of these
+// seconds, which are being written, and that of overdue about the others: what a query
+// of the one has made it lose, the other one shows some seconds later.
 func slotOf(t time.Time) int { return int(t.Unix() & (slots - 1)) }
+
+// fresh is how many seconds before and after now the slots are that may be being
+// written: as far as clocks differ, and a write takes.
+const fresh = 8
+
+// isFresh reports whether a slot is one of these seconds.
+func isFresh(slot int, now int64) bool {
+	return (int64(slot)-now+fresh)&(slots-1) <= 2*fresh
+}
 
 // marks is what is remembered of listings.
 type marks struct {
-	mu   sync.Mutex
-	last int64 // the second of the last listing
-	turn int   // the slot that is looked at in turn
-	busy [slots]bool
+	mu     sync.Mutex
+	last   int64     // the second of the last listing
+	turn   int       // the slot that is looked at in turn
+	turned time.Time // when the last one was
+	busy   [slots]bool
 }
 
-// turns is how many slots are looked at in turn, besides those where marks are
-// likely.
-const turns = 2
+// turns is how many slots are looked at in turn, at most each turnFor, besides those
+// where marks are likely.
+const (
+	turns   = 2
+	turnFor = 200 * time.Millisecond
+)
 
 // due returns the slots to look at. Clocks may differ, and a write may take a
 // while; slots that this misses come in their turn.
-func (m *marks) due(now int64) []int {
+func (m *marks) due(at time.Time) []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := at.Unix()
 	var want [slots]bool
 	for t := max(m.last, now-slots) - 1; t <= now+1; t++ {
 		want[t&(slots-1)] = true
 	}
 	m.last = now
-	for range turns {
-		m.turn = (m.turn + 1) % slots
-		want[m.turn] = true
+	if at.Sub(m.turned) >= turnFor {
+		m.turned = at
+		for range turns {
+			m.turn = (m.turn + 1) % slots
+			for isFresh(m.turn, now) {
+				m.turn = (m.turn + 1) % slots
+			}
+			want[m.turn] = true
+		}
 	}
 	var due []int
 	for slot := range want {
@@ -58,16 +84,21 @@ type handle struct {
 // Dirty lists the marks of some slots.
 func (b backend) Dirty(ctx context.Context, wish int) ([]sequencer.Mark, error) {
 	m := &b.Store.marks
-	due := m.due(time.Now().Unix())
+	now := time.Now()
+	due := m.due(now)
 	found := make([][]sequencer.Mark, len(due))
 	err := b.each(ctx, len(due), func(ctx context.Context, i int) error {
-		it := b.query(ctx, b.texts.dirty, due[i], wish).Iter()
+		text := b.texts.overdue
+		if isFresh(due[i], now.Unix()) {
+			text = b.texts.dirty
+		}
+		it := b.query(ctx, text, due[i], wish).Iter()
 		var stream string
 		var bucket int64
 		var head, written *int64
 		for it.Scan(&stream, &bucket, &head, &written) {
 			if head == nil || written == nil {
-				continue // it was cleared while the index was read
+				continue // it was cleared, or is being written
 			}
 			at := state{head: *head}
 			found[i] = append(found[i], sequencer.Mark{Stream: stream, Last: at.version(), Closed: at.closed(), Handle: handle{bucket, *written}})

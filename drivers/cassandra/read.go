@@ -46,7 +46,7 @@ func (s *Store) rows(ctx context.Context, stream string, bucket int64, low, high
 	var data []byte
 	var c statics
 	var last names
-	dest := []any{&first, &data, &c.head, ignored{}, &c.purged}
+	dest := []any{&first, &data, &c.head, ignored{}, ignored{}, &c.purged}
 	bytes, n, found := 0, 0, 0
 	seen := row{}
 	for next := []byte(nil); ; {

@@ -24,23 +24,23 @@ type table struct {
 	name    string
 	columns map[string]string // and their types
 	create  string            // after CREATE TABLE IF NOT EXISTS NAME
-	index   string            // a column with an index
+	indexes []string          // columns that have one each
 }
 
 // tables are created in this order; the first one says that the others are es's.
 var tables = []table{
 	{"meta", map[string]string{"key": "text", "version": "int", "bucket": "int", "slots": "int", "levels": "text", "creator": "text"},
-		"(key text PRIMARY KEY, version int, bucket int, slots int, levels text, creator text)", ""},
-	{"events", map[string]string{"stream": "text", "bucket": "bigint", "first": "bigint", "head": "bigint", "dirty": "int", "purged": "boolean", "id": "blob", "data": "blob"},
-		"(stream text, bucket bigint, first bigint, head bigint static, dirty int static, purged boolean static, id blob, data blob, PRIMARY KEY ((stream, bucket), first))", "dirty"},
+		"(key text PRIMARY KEY, version int, bucket int, slots int, levels text, creator text)", nil},
+	{"events", map[string]string{"stream": "text", "bucket": "bigint", "first": "bigint", "head": "bigint", "dirty": "int", "overdue": "int", "purged": "boolean", "id": "blob", "data": "blob"},
+		"(stream text, bucket bigint, first bigint, head bigint static, dirty int static, overdue int static, purged boolean static, id blob, data blob, PRIMARY KEY ((stream, bucket), first))", []string{"dirty", "overdue"}},
 	{"log", map[string]string{"bucket": "bigint", "first": "bigint", "spans": "blob"},
-		"(bucket bigint, first bigint, spans blob, PRIMARY KEY (bucket, first))", ""},
+		"(bucket bigint, first bigint, spans blob, PRIMARY KEY (bucket, first))", nil},
 	{"seqv", map[string]string{"shard": "int", "stream": "text", "v": "bigint"},
-		"(shard int, stream text, v bigint, PRIMARY KEY (shard, stream))", ""},
+		"(shard int, stream text, v bigint, PRIMARY KEY (shard, stream))", nil},
 	{"checkpoints", map[string]string{"name": "text", "rev": "blob", "position": "bigint", "seen_at": "bigint", "seen_id": "blob"},
-		"(name text PRIMARY KEY, rev blob, position bigint, seen_at bigint, seen_id blob)", ""},
+		"(name text PRIMARY KEY, rev blob, position bigint, seen_at bigint, seen_id blob)", nil},
 	{"snapshots", map[string]string{"stream": "text", "kind": "text", "generation": "bigint", "data": "blob"},
-		"(stream text, kind text, generation bigint, data blob, PRIMARY KEY (stream, kind, generation)) WITH CLUSTERING ORDER BY (kind ASC, generation DESC)", ""},
+		"(stream text, kind text, generation bigint, data blob, PRIMARY KEY (stream, kind, generation)) WITH CLUSTERING ORDER BY (kind ASC, generation DESC)", nil},
 }
 
 func (cfg *Config) table(name string) string {
@@ -67,13 +67,13 @@ func (cfg *Config) creation(i int) []string {
 		text += fmt.Sprintf(" WITH ID = %x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:16])
 	}
 	texts := []string{text}
-	if t.index != "" {
-		texts = append(texts, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", cfg.index(t), cfg.qualified(t.name), t.index))
+	for _, column := range t.indexes {
+		texts = append(texts, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)", cfg.index(t, column), cfg.qualified(t.name), column))
 	}
 	return texts
 }
 
-func (cfg *Config) index(t *table) string { return cfg.table(t.name) + "_" + t.index }
+func (cfg *Config) index(t *table, column string) string { return cfg.table(t.name) + "_" + column }
 
 // CQL returns the statements that create the tables, for those who do so
 // themselves, from one client, and open stores with ddl=check.
@@ -217,7 +217,7 @@ func (s *Store) lookAtTables(ctx context.Context) (map[string]bool, error) {
 				return nil, fmt.Errorf("%w: the table %s is not es's: its column %s is %q, and not %s: choose a prefix, or another keyspace", driver.ErrSchema, s.cfg.qualified(t.name), name, columns[name], typ)
 			}
 		}
-		found[t.name] = t.index == "" || indexed[s.cfg.index(&t)]
+		found[t.name] = !slices.ContainsFunc(t.indexes, func(column string) bool { return !indexed[s.cfg.index(&t, column)] })
 	}
 	maps.DeleteFunc(found, func(_ string, whole bool) bool { return !whole })
 	return found, nil

@@ -54,7 +54,7 @@ func (s *Store) readState(q *gocql.Query, stream string, bucket int64) (state, e
 	var name string
 	var c statics
 	st := state{bucket: bucket}
-	err := q.Scan(&name, &st.bucket, &c.head, ignored{}, &c.purged)
+	err := q.Scan(&name, &st.bucket, &c.head, ignored{}, ignored{}, &c.purged)
 	if errors.Is(err, gocql.ErrNotFound) {
 		return st, nil
 	}
@@ -75,7 +75,7 @@ func (s *Store) statesOf(ctx context.Context, stream string, buckets []int64) ([
 	var name string
 	var c statics
 	st := state{}
-	for it.Scan(&name, &st.bucket, &c.head, ignored{}, &c.purged) {
+	for it.Scan(&name, &st.bucket, &c.head, ignored{}, ignored{}, &c.purged) {
 		if err := c.set(&st, stream); err != nil {
 			it.Close()
 			return nil, err

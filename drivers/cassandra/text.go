@@ -7,7 +7,7 @@ type texts struct {
 	meta                                            string
 	append, state, states, forward, backward        string
 	purgeFlag, purgeRows                            string
-	dirty, clear                                    string
+	dirty, overdue, clear                           string
 	putLog, log, logBefore                          string
 	registers, raise, list                          string
 	loadCheckpoint, firstCheckpoint, nextCheckpoint string
@@ -22,24 +22,25 @@ func (cfg *Config) texts() *texts {
 		pairs = append(pairs, "{"+t.name+"}", cfg.qualified(t.name))
 	}
 	names := strings.NewReplacer(pairs...).Replace
-	const rows = "SELECT first, data, head, dirty, purged FROM {events} WHERE stream = ? AND bucket = ? AND "
+	const rows = "SELECT first, data, head, dirty, overdue, purged FROM {events} WHERE stream = ? AND bucket = ? AND "
 	return &texts{
 		meta: names("SELECT version, bucket, slots, levels FROM {meta} WHERE key = ?"),
 
 		// The condition on id makes Cassandra read the row that is to be written, and
 		// not the first one of the partition with all its data; and a refusal says
 		// whose row is there.
-		append:   names("UPDATE {events} SET head = ?, dirty = ?, id = ?, data = ? WHERE stream = ? AND bucket = ? AND first = ? IF head = ? AND id = null"),
-		state:    names("SELECT DISTINCT stream, bucket, head, dirty, purged FROM {events} WHERE stream = ? AND bucket = ?"),
-		states:   names("SELECT DISTINCT stream, bucket, head, dirty, purged FROM {events} WHERE stream = ? AND bucket IN ?"),
+		append:   names("UPDATE {events} SET head = ?, dirty = ?, overdue = ?, id = ?, data = ? WHERE stream = ? AND bucket = ? AND first = ? IF head = ? AND id = null"),
+		state:    names("SELECT DISTINCT stream, bucket, head, dirty, overdue, purged FROM {events} WHERE stream = ? AND bucket = ?"),
+		states:   names("SELECT DISTINCT stream, bucket, head, dirty, overdue, purged FROM {events} WHERE stream = ? AND bucket IN ?"),
 		forward:  names(rows + "first >= ? AND first <= ? ORDER BY first ASC LIMIT ?"),
 		backward: names(rows + "first >= ? AND first <= ? ORDER BY first DESC LIMIT ?"),
 
 		purgeFlag: names("UPDATE {events} SET purged = true WHERE stream = ? AND bucket = ? IF head = ?"),
 		purgeRows: names("DELETE FROM {events} WHERE stream = ? AND bucket = ? AND first >= ? AND first <= ?"),
 
-		dirty: names("SELECT DISTINCT stream, bucket, head, writetime(dirty) FROM {events} WHERE dirty = ? LIMIT ?"),
-		clear: names("DELETE dirty FROM {events} USING TIMESTAMP ? WHERE stream = ? AND bucket = ?"),
+		dirty:   names("SELECT DISTINCT stream, bucket, head, writetime(dirty) FROM {events} WHERE dirty = ? LIMIT ?"),
+		overdue: names("SELECT DISTINCT stream, bucket, head, writetime(overdue) FROM {events} WHERE overdue = ? LIMIT ?"),
+		clear:   names("DELETE dirty, overdue FROM {events} USING TIMESTAMP ? WHERE stream = ? AND bucket = ?"),
 
 		putLog:    names("INSERT INTO {log} (bucket, first, spans) VALUES (?, ?, ?) IF NOT EXISTS"),
 		log:       names("SELECT first, spans FROM {log} WHERE bucket = ? AND first >= ? LIMIT ?"),

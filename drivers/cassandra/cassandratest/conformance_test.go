@@ -259,7 +259,7 @@ func restore(t conformance.TB, dsn string) func() {
 	s := admin(t, dsn)
 	for _, x := range []struct{ name, key, columns string }{
 		{"events", "stream, bucket, first", "id, data"},
-		{"events", "stream, bucket", "head, dirty, purged"},
+		{"events", "stream, bucket", "head, dirty, overdue, purged"},
 		{"log", "bucket, first", "spans"},
 		{"seqv", "shard, stream", "v"},
 		{"checkpoints", "name", "rev, position, seen_at, seen_id"},

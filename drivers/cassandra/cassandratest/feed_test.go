@@ -21,7 +21,7 @@ type counter struct{ all, index atomic.Int64 }
 // ObserveQuery counts one.
 func (c *counter) ObserveQuery(_ context.Context, q gocql.ObservedQuery) {
 	c.all.Add(1)
-	if strings.Contains(q.Statement, "WHERE dirty = ?") {
+	if indexed(q, "dirty") || indexed(q, "overdue") {
 		c.index.Add(1)
 	}
 }
@@ -29,18 +29,8 @@ func (c *counter) ObserveQuery(_ context.Context, q gocql.ObservedQuery) {
 // What a store at rest costs, as the driver's page says: however many readers there
 // are, four looks a second, each of one query of the log and some of the index.
 func TestIdle(t *testing.T) {
-	cfg, err := cassandra.ParseDSN(empty(t, server(t)))
-	must(t, err)
-	c := *cfg.Cluster
-	cfg.Cluster = nil
 	var count counter
-	c.QueryObserver = &count
-	session, err := c.CreateSession()
-	must(t, err)
-	defer session.Close()
-	s, err := cassandra.New(t.Context(), session, cfg)
-	must(t, err)
-	defer s.Close()
+	s := observed(t, empty(t, server(t)), &count)
 	for i := range 10 {
 		must(t, appendTo(t.Context(), s, fmt.Sprint("s", i), driver.NoStream, 1))
 	}
@@ -128,4 +118,26 @@ func BenchmarkSequence(b *testing.B) {
 			b.ReportMetric(events*float64(b.N)/spent.Seconds(), "events/s")
 		})
 	}
+}
+
+// indexed reports whether a query was one of the index of a column.
+func indexed(q gocql.ObservedQuery, column string) bool {
+	return strings.Contains(q.Statement, "WHERE "+column+" = ?")
+}
+
+// observed opens a store whose queries are observed.
+func observed(t testing.TB, dsn string, by gocql.QueryObserver) driver.Store {
+	t.Helper()
+	cfg, err := cassandra.ParseDSN(dsn)
+	must(t, err)
+	c := *cfg.Cluster
+	cfg.Cluster = nil
+	c.QueryObserver = by
+	session, err := c.CreateSession()
+	must(t, err)
+	t.Cleanup(session.Close)
+	s, err := cassandra.New(t.Context(), session, cfg)
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
 }
