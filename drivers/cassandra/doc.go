@@ -26,7 +26,7 @@
 // # What is stored
 //
 //	es_events       a partition for each stream and bucket: a row for each commit (what
-//	                one append wrote) and, once for all rows, head, dirty and purged
+//	                one append wrote) and, once for all rows, head, dirty, overdue and purged
 //	es_log          the order of the feed, in batches: spans of versions of streams
 //	es_seqv         up to where each stream is in the log; also the listing of streams
 //	es_checkpoints  what readers save
@@ -79,11 +79,11 @@
 // is marked, in one step, that a mark stays until the log has its commit, that the log
 // is a chain of batches, each put only if absent, and registers that only grow.
 //
-//  1. The mark, the static column dirty, is written in the same conditional statement
-//     as the row and the head, to the same partition: it is one mutation, which a
-//     replica applies whole, together with its local secondary index on dirty. A
-//     replica that shows the event shows the mark.
-//  2. What was acknowledged is applied on a quorum, and the index is asked at QUORUM:
+//  1. The mark, the static columns dirty and overdue, is written in the same conditional
+//     statement as the row and the head, to the same partition: it is one mutation,
+//     which a replica applies whole, together with its local secondary indexes on the two.
+//     A replica that shows the event has the mark.
+//  2. What was acknowledged is applied on a quorum, and the indexes are asked at QUORUM:
 //     one of those asked has it. What was decided and not applied, because the
 //     coordinator died, is neither readable nor marked; whoever finishes it (the next
 //     conditional write of the partition, or a read at SERIAL) makes it both at once.
@@ -98,12 +98,23 @@
 // A row that the log names and a quorum does not show is read again at SERIAL; what is
 // not there then either, and not purged, is driver.ErrCorrupt. It is never skipped.
 //
-// dirty has one of 64 values, by the second: an index keeps the tombstones of marks
-// that were cleared until they are flushed to disk, and a query of one value passes
-// only those. A look asks for the values since the last look, one second before and
-// ahead, those where there was something, and two more in turn, so that no mark
+// A mark is one of 64 slots, by the second: an index keeps the tombstones of marks
+// that were cleared until they are flushed to disk, and a query of one slot passes
+// only those. A look asks for the slots since the last look, one second before and
+// ahead, those where there was something, and ten others a second in turn, so that no mark
 // depends on anybody's clock to be found: with one reader that is alone on a store at
-// rest, what a writer with a wrong clock has marked comes within 8 seconds.
+// rest, what a writer with a wrong clock has marked comes within some 15 seconds.
+//
+// There are two indexes because a query can damage one. Cassandra writes the index
+// before the row, and a query that comes between takes the entry for one of a row that
+// is gone, and deletes it; under load that happens to one append in some ten
+// thousand. So the index of dirty is asked about the slots within eight seconds of now, and
+// that of overdue about the others: an event whose entry the one has lost comes by the
+// other, 8 to 16 seconds late. To lose both, two queries would have to meet one write within
+// microseconds, one of them where the clock of the writer or the write itself is
+// more than eight seconds late, and on a majority of the replicas. No such loss was
+// seen; if you have to rule it out after a clock was wrong, nodetool rebuild_index makes both indexes
+// anew from the rows.
 //
 // # Outcomes
 //
@@ -169,7 +180,8 @@
 // # To watch
 //
 // The feed's lag is how far a reader's position is behind the events that were written;
-// SELECT count(*) FROM es_events WHERE dirty = 0 (and so on to 63) counts what waits.
+// SELECT DISTINCT stream, bucket, overdue FROM es_events reads all partitions, and shows in
+// which of them something waits.
 // Timeouts of conditional writes (ClientRequest metrics of CASWrite) say that a stream
 // is contended or a node is slow.
 //

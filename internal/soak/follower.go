@@ -86,10 +86,6 @@ func (f *follower) over() bool {
 	}
 }
 
-// late is how long a store with late positions may say End before it knows of all
-// that others have appended (F9).
-const late = 2 * time.Second
-
 // reads reads so many pages, or with 0 until the end of everything.
 func (f *follower) reads(ctx context.Context, pages int) error {
 	var idle time.Time // since when nothing comes after the end of the writing
@@ -111,7 +107,7 @@ func (f *follower) reads(ctx context.Context, pages int) error {
 			if idle.IsZero() {
 				idle = time.Now()
 			}
-			if page.End && (f.s.Caps().PositionOnAppend || time.Since(idle) > late) {
+			if page.End && (f.s.Caps().PositionOnAppend || time.Since(idle) > f.cfg.Late) {
 				return nil
 			}
 			if !page.End && time.Since(idle) > patience {

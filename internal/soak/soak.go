@@ -55,6 +55,10 @@ type Config struct {
 	// start again.
 	Kill bool
 
+	// Late is how long a store with late positions may say End before it knows of
+	// all that others have appended. 2 seconds if 0.
+	Late time.Duration
+
 	// Meanwhile runs in the process of the test while the others write, and ends
 	// soon after its context, which ends with the writing: it disturbs the server.
 	// It may be nil.
@@ -84,6 +88,9 @@ func Run(t TB, cfg Config) {
 	}
 	if cfg.HeldFor == 0 {
 		cfg.HeldFor = 2 * time.Second
+	}
+	if cfg.Late == 0 {
+		cfg.Late = 2 * time.Second
 	}
 	if cfg.Processes == 0 {
 		cfg.Processes = 4

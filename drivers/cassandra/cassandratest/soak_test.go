@@ -2,6 +2,7 @@ package cassandratest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/go-es/es/internal/soak"
 )
@@ -13,5 +14,6 @@ func TestSoakKilled(t *testing.T) {
 		Open: open,
 		DSN:  func() string { return empty(t, server) },
 		Kill: true,
+		Late: 20 * time.Second, // what an index lost, the other one shows when it is some seconds old
 	})
 }
