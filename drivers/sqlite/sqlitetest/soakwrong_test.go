@@ -3,11 +3,11 @@ package sqlitetest
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,25 +101,49 @@ func (w wrong) LoadCheckpoint(ctx context.Context, name string) (driver.Checkpoi
 	return cp, err
 }
 
-// one reports true once in n times.
-func one(n int) bool { return rand.IntN(n) == 0 }
+// every returns what is true each n-th time, in each process: what happens at random
+// may not happen at all.
+func every(n int64) func() bool {
+	var times atomic.Int64
+	return func() bool { return times.Add(1)%n == 0 }
+}
 
-// page is a fault in the pages of the feed.
-func page(f func(p *driver.FeedPage)) *fault {
+// page is a fault in each n-th of the pages of the feed that have so many records at least.
+func page(n int64, least int, f func(p *driver.FeedPage)) *fault {
+	now := every(n)
 	return &fault{readAll: func(ctx context.Context, s *sqlite.Store, q driver.FeedQuery) (driver.FeedPage, error) {
 		p, err := s.ReadAll(ctx, q)
-		if err == nil {
+		if err == nil && len(p.Records) >= least && now() {
 			f(&p)
 		}
 		return p, err
 	}}
 }
 
-// appended is a fault in what an append returns.
-func appended(f func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest, res *driver.AppendResult, err error) error) *fault {
+// appendFunc is an Append of a store.
+type appendFunc func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error)
+
+// nth is a fault in each n-th append of some.
+func nth(n int64, some func(req driver.AppendRequest) bool, wrong appendFunc) *fault {
+	now := every(n)
+	return &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
+		if some(req) && now() {
+			return wrong(ctx, s, req)
+		}
+		return s.Append(ctx, req)
+	}}
+}
+
+func anyAppend(driver.AppendRequest) bool { return true }
+
+// appended is a fault in what each n-th append that succeeds returns.
+func appended(n int64, f func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest, res *driver.AppendResult) error) *fault {
+	now := every(n)
 	return &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
 		res, err := s.Append(ctx, req)
-		err = f(ctx, s, req, &res, err)
+		if err == nil && now() {
+			err = f(ctx, s, req, &res)
+		}
 		return res, err
 	}}
 }
@@ -150,24 +174,34 @@ func late() *fault {
 	return f
 }
 
+// othersAt waits for others to append to the stream of a part, for a while.
+func othersAt(ctx context.Context, s *sqlite.Store, p *driver.Part) {
+	base, exact := p.Expected.Exact()
+	for end := time.Now().Add(time.Second); exact && !strings.HasPrefix(p.Stream, "own") && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		page, err := s.ReadStream(ctx, driver.StreamQuery{Stream: p.Stream, Backward: true, Limit: 1})
+		if err == nil && page.Head != base {
+			return
+		}
+	}
+}
+
 // Each fault has to be found, and to be told by the words that it ends with.
 func TestSoakWrong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}
+	tenth, fifth := every(10), every(5)
 	for _, row := range []struct {
 		name  string
 		kill  bool
 		fault *fault
 		want  string
 	}{
-		{"the feed skips events", false, page(func(p *driver.FeedPage) {
+		{"the feed skips events", false, page(1, 1, func(p *driver.FeedPage) {
 			p.Records = slices.DeleteFunc(p.Records, func(r driver.Record) bool { return r.Position%200 == 100 })
 		}), "which was acknowledged, is not in the feed"},
-		{"a page loses its last event at times", false, page(func(p *driver.FeedPage) {
-			if n := len(p.Records); n > 0 && one(10) {
-				p.Records = p.Records[:n-1]
-			}
+		{"a page loses its last event at times", false, page(10, 1, func(p *driver.FeedPage) {
+			p.Records = p.Records[:len(p.Records)-1]
 		}), "was never given event"},
 		{"Next passes a gap after a pause", false, &fault{readAll: func(ctx context.Context, s *sqlite.Store, q driver.FeedQuery) (driver.FeedPage, error) {
 			p, err := s.ReadAll(ctx, q)
@@ -180,38 +214,29 @@ func TestSoakWrong(t *testing.T) {
 			return p, err
 		}}, "had Next"},
 		{"a page begins with what was read", false, &fault{readAll: func(ctx context.Context, s *sqlite.Store, q driver.FeedQuery) (driver.FeedPage, error) {
-			if q.After > 1 && one(10) {
+			if q.After > 1 && tenth() {
 				q.After, q.Seen = q.After-1, driver.Seen{}
 			}
 			return s.ReadAll(ctx, q)
 		}}, "again or too late"},
-		{"events change places on a page", false, page(func(p *driver.FeedPage) {
-			if n := len(p.Records); n > 1 && one(5) {
-				p.Records[n-1], p.Records[n-2] = p.Records[n-2], p.Records[n-1]
-			}
+		{"events change places on a page", false, page(5, 2, func(p *driver.FeedPage) {
+			n := len(p.Records)
+			p.Records[n-1], p.Records[n-2] = p.Records[n-2], p.Records[n-1]
 		}), "was never given event"},
-		{"positions change places on a page", false, page(func(p *driver.FeedPage) {
-			if n := len(p.Records); n > 1 && one(5) {
-				a, b := &p.Records[n-1], &p.Records[n-2]
-				a.Position, b.Position = b.Position, a.Position
-			}
+		{"positions change places on a page", false, page(5, 2, func(p *driver.FeedPage) {
+			a, b := &p.Records[len(p.Records)-1], &p.Records[len(p.Records)-2]
+			a.Position, b.Position = b.Position, a.Position
 		}), "which the feed does not have there"},
-		{"an append is forgotten", false, &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
-			if !one(50) {
-				return s.Append(ctx, req)
-			}
+		{"an append is forgotten", false, nth(20, anyAppend, func(_ context.Context, _ *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
 			res := driver.AppendResult{Parts: make([]driver.Appended, len(req.Parts))}
 			for i, p := range req.Parts {
 				res.Parts[i] = driver.Appended{First: 1, Last: driver.Version(len(p.Records))}
 			}
 			return res, nil
-		}}, "which was acknowledged, is not in the feed"},
+		}), "which was acknowledged, is not in the feed"},
 		{"an append is acknowledged before it is stored", true, late(), "which was acknowledged, is not in the feed"},
-		{"a conflict that is none", false, appended(func(_ context.Context, _ *sqlite.Store, req driver.AppendRequest, _ *driver.AppendResult, err error) error {
-			if err == nil && one(50) {
-				err = &driver.ConflictError{Stream: req.Parts[0].Stream, Expected: req.Parts[0].Expected}
-			}
-			return err
+		{"a conflict that is none", false, appended(20, func(_ context.Context, _ *sqlite.Store, req driver.AppendRequest, _ *driver.AppendResult) error {
+			return &driver.ConflictError{Stream: req.Parts[0].Stream, Expected: req.Parts[0].Expected}
 		}), "which failed (conflict), is stored"},
 		{"a context that ends, and an append that was stored", false, &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
 			if end, _ := ctx.Deadline(); ctx.Err() == nil && time.Until(end) < time.Second {
@@ -223,25 +248,27 @@ func TestSoakWrong(t *testing.T) {
 			}
 			return s.Append(ctx, req)
 		}}, "which failed (context), is stored"},
-		{"half an append", false, &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
-			if n := len(req.Parts[0].Records); n > 1 && one(20) {
-				half := req.Parts[0]
-				half.Records = half.Records[:n/2]
-				if _, err := s.Append(ctx, driver.AppendRequest{Parts: []driver.Part{half}}); err != nil {
-					return driver.AppendResult{}, err
-				}
-				return driver.AppendResult{}, &driver.UnknownOutcomeError{}
+		{"half an append", false, nth(8, func(req driver.AppendRequest) bool {
+			_, exact := req.Parts[0].Expected.Exact()
+			return exact && len(req.Parts[0].Records) > 1 // at any version, what is sent again is stored again
+		}, func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
+			half := req.Parts[0]
+			half.Records = half.Records[:len(half.Records)/2]
+			if _, err := s.Append(ctx, driver.AppendRequest{Parts: []driver.Part{half}}); err != nil {
+				return driver.AppendResult{}, err
 			}
-			return s.Append(ctx, req)
-		}}, "is stored in part"},
+			return driver.AppendResult{}, &driver.UnknownOutcomeError{}
+		}), "is stored in part"},
 		{"several streams one by one", false, &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (res driver.AppendResult, err error) {
-			for _, p := range req.Parts {
+			for i, p := range req.Parts {
 				one, err := s.Append(ctx, driver.AppendRequest{Parts: []driver.Part{p}})
 				if err != nil {
 					return driver.AppendResult{}, err
 				}
-				time.Sleep(20 * time.Millisecond) // in which others are at the stream of the next
 				res.Parts = append(res.Parts, one.Parts...)
+				if next := i + 1; next < len(req.Parts) {
+					othersAt(ctx, s, &req.Parts[next])
+				}
 			}
 			return res, nil
 		}}, "which failed (conflict), is stored"},
@@ -251,16 +278,16 @@ func TestSoakWrong(t *testing.T) {
 				if err != nil {
 					return driver.AppendResult{}, err
 				}
-				time.Sleep(50 * time.Millisecond) // in which the process may be killed
+				time.Sleep(100 * time.Millisecond) // in which the process may be killed
 				res.Parts = append(res.Parts, one.Parts...)
 			}
 			return res, nil
 		}}, "of unknown outcome, is stored in part"},
-		{"an append is stored twice", false, appended(func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest, _ *driver.AppendResult, err error) error {
-			if err == nil && req.Parts[0].Expected == driver.Any && one(20) {
-				_, err = s.Append(ctx, req)
+		{"an append is stored twice", false, nth(4, func(req driver.AppendRequest) bool { return req.Parts[0].Expected == driver.Any && len(req.Parts) == 1 }, func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
+			if _, err := s.Append(ctx, req); err != nil {
+				return driver.AppendResult{}, err
 			}
-			return err
+			return s.Append(ctx, req)
 		}), "is in the feed twice"},
 		{"a conflict is overwritten", false, &fault{append: func(ctx context.Context, s *sqlite.Store, req driver.AppendRequest) (driver.AppendResult, error) {
 			res, err := s.Append(ctx, req)
@@ -270,16 +297,14 @@ func TestSoakWrong(t *testing.T) {
 			}
 			return res, err
 		}}, "is stored from version"},
-		{"a position that is another's", false, appended(func(_ context.Context, _ *sqlite.Store, _ driver.AppendRequest, res *driver.AppendResult, err error) error {
-			if err == nil && one(50) {
-				res.Parts[0].Position++
-			}
-			return err
+		{"a position that is another's", false, appended(20, func(_ context.Context, _ *sqlite.Store, _ driver.AppendRequest, res *driver.AppendResult) error {
+			res.Parts[0].Position++
+			return nil
 		}), "and is at position"},
 		{"a rollback that commits", false, &fault{held: func(commit, _ func() error) (func() error, func() error) { return commit, commit }}, "which failed (rolledback), is stored"},
 		{"a commit that rolls back", false, &fault{held: func(_, rollback func() error) (func() error, func() error) { return rollback, rollback }}, "which was acknowledged, is not in the feed"},
 		{"a checkpoint is gone", false, &fault{load: func(cp driver.Checkpoint) driver.Checkpoint {
-			if one(5) {
+			if fifth() {
 				return driver.Checkpoint{}
 			}
 			return cp
