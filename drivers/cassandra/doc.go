@@ -46,12 +46,12 @@
 // # What each call costs
 //
 // An append is one conditional write (LWT) to one partition, one round trip of the
-// client. At es.Any and es.Exists the store takes the last version that it knows of
-// the stream; if that is not the last one, the refusal names it, and there is a
-// second one. Those of one process to one stream at es.Any that come while another is
-// under way become one commit. The first time, and after an exact version of which nothing is known at
-// the border of a bucket, there are one or two reads before it. A delete is a read and
-// an append, a purge one conditional write more a bucket.
+// client. At es.Any and es.Exists the store takes the last version that it knows of the
+// stream; if that is not the last one, the refusal names it, and there is a second one.
+// Those of one process to one stream at es.Any that come while another is under way
+// become one commit. The first time, and after an exact version of which nothing is
+// known at the border of a bucket, there are one or two reads before it. A delete is a
+// read and an append, a purge one conditional write more a bucket.
 //
 // A page of a stream is one query of rows, which have the head of the stream with them
 // if it is in their bucket. If the store knows that the stream goes on, it asks for the
@@ -65,7 +65,7 @@
 // not; in a session for [New], set ClusterConfig.WriteCoalesceWaitTime to 0.
 //
 // A look at the end of the feed that finds nothing is one query of the log and some
-// five of the index, at the same time; a process makes at most four such looks a
+// six of the indexes, at the same time; a process makes at most four such looks a
 // second, however many readers it has, and none if nobody reads. On a busy store a
 // batch of some hundred commits takes a read of the registers of streams that were
 // not seen lately, one conditional write, and a plain write a commit for each of the
@@ -87,7 +87,7 @@
 //     one of those asked has it. What was decided and not applied, because the
 //     coordinator died, is neither readable nor marked; whoever finishes it (the next
 //     conditional write of the partition, or a read at SERIAL) makes it both at once.
-//     Reads of rows ask for head and dirty too, so that a read repair carries them
+//     Reads of rows ask for head, dirty and overdue too, so that a read repair carries them
 //     along.
 //  3. A mark is cleared by a plain DELETE with the time at which it was written, as it
 //     was read beside the head that the log has. A commit that was made since has a
@@ -98,23 +98,29 @@
 // A row that the log names and a quorum does not show is read again at SERIAL; what is
 // not there then either, and not purged, is driver.ErrCorrupt. It is never skipped.
 //
-// A mark is one of 64 slots, by the second: an index keeps the tombstones of marks
-// that were cleared until they are flushed to disk, and a query of one slot passes
-// only those. A look asks for the slots since the last look, one second before and
-// ahead, those where there was something, and ten others a second in turn, so that no mark
-// depends on anybody's clock to be found: with one reader that is alone on a store at
-// rest, what a writer with a wrong clock has marked comes within some 15 seconds.
+// A mark is one of 61 slots, by the second: an index keeps the tombstones of marks that
+// were cleared until they are flushed to disk, and a query of one slot passes only
+// those. A look asks for the slots since the last look, one second before and ahead,
+// those where there was something, and the others in turn, up to fifteen a second: no
+// mark depends on anybody's clock to be found. What a slow write, or a writer whose
+// clock is some seconds late, has marked comes within some three seconds.
 //
 // There are two indexes because a query can damage one. Cassandra writes the index
 // before the row, and a query that comes between takes the entry for one of a row that
-// is gone, and deletes it; under load that happens to one append in some ten
-// thousand. So the index of dirty is asked about the slots within eight seconds of now, and
-// that of overdue about the others: an event whose entry the one has lost comes by the
-// other, 8 to 16 seconds late. To lose both, two queries would have to meet one write within
-// microseconds, one of them where the clock of the writer or the write itself is
-// more than eight seconds late, and on a majority of the replicas. No such loss was
-// seen; if you have to rule it out after a clock was wrong, nodetool rebuild_index makes both indexes
-// anew from the rows.
+// is gone, and deletes it; under load that happens to one append in some ten thousand.
+// So the index of dirty is asked about the slots within eight seconds of now, and that
+// of overdue about the others. An event whose entry the one has lost comes by the other,
+// within some 15 seconds if somebody looks once a second or more often; until then a
+// process that has appended it, and reads, is not told End. Where the clock of a writer
+// is wrong by more than eight seconds, it is the other way round, and comes within some
+// 70.
+//
+// Both are lost if one query of each meets the same write between its index and its row,
+// more than eight seconds apart by the clocks of who asks, on a majority of the
+// replicas. That time is microseconds, or as long as a node stands still at that very
+// place, as one may that waits for memory. No such loss was seen. The event is in its
+// stream, and in the feed with the next one that is appended to it. A scan finds it: see
+// To watch.
 //
 // # Outcomes
 //
@@ -180,19 +186,20 @@
 // # To watch
 //
 // The feed's lag is how far a reader's position is behind the events that were written;
-// SELECT DISTINCT stream, bucket, overdue FROM es_events reads all partitions, and shows in
-// which of them something waits.
-// Timeouts of conditional writes (ClientRequest metrics of CASWrite) say that a stream
-// is contended or a node is slow.
+// SELECT DISTINCT stream, bucket, dirty, overdue FROM es_events reads all partitions,
+// and shows in which of them something waits. What waits there for minutes, while the
+// feed is read, has lost its entries of both indexes: an event that is appended to the
+// stream takes it along. Timeouts of conditional writes (ClientRequest metrics of
+// CASWrite) say that a stream is contended or a node is slow.
 //
 // # What was verified
 //
-// The whole suite, on one node that was killed with writers at work, too. On three
-// nodes at QUORUM, with 16 writers and two readers that give positions: nodes paused,
-// one or two at a time, killed and brought back, thousands of events with more than a
-// hundred outcomes that were unknown at first. Four processes of eight writers, killed at random,
-// all of them giving positions. After each, every answer was held against what is
-// stored, and the feed against the streams.
+// The whole suite, on one node that was killed with writers at work, too. On three nodes
+// at QUORUM, with 16 writers and two readers that give positions: nodes paused, one or
+// two at a time, killed and brought back, thousands of events with more than a hundred
+// outcomes that were unknown at first. Four processes of eight writers, killed at
+// random, all of them giving positions. After each, every answer was held against what
+// is stored, and the feed against the streams.
 //
 // # Not verified
 //

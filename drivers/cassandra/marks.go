@@ -19,32 +19,34 @@ import (
 // an old one and deletes it. So the index of dirty is asked about the slots of these
 // seconds, which are being written, and that of overdue about the others: what a query
 // of the one has made it lose, the other one shows some seconds later.
-func slotOf(t time.Time) int { return int(t.Unix() & (slots - 1)) }
+func slotOf(t time.Time) int { return int(t.Unix() % slots) }
 
 // fresh is how many seconds before and after now the slots are that may be being
 // written: as far as clocks differ, and a write takes.
 const fresh = 8
 
-// isFresh reports whether a slot is one of these seconds.
-func isFresh(slot int, now int64) bool {
-	return (int64(slot)-now+fresh)&(slots-1) <= 2*fresh
+// age returns how many seconds ago a slot was the one that is written, or will be
+// again, which is negative for the next few.
+func age(slot int, now int64) int64 {
+	return (now-int64(slot)+fresh)%slots - fresh
 }
+
+// isFresh reports whether a slot is one of these seconds.
+func isFresh(slot int, now int64) bool { return age(slot, now) <= fresh }
 
 // marks is what is remembered of listings.
 type marks struct {
 	mu     sync.Mutex
 	last   int64     // the second of the last listing
-	turn   int       // the slot that is looked at in turn
-	turned time.Time // when the last one was
+	turned time.Time // when slots were looked at in turn
+	recent int       // the last one of them that is fresh
+	old    int       // the last one that is not
 	busy   [slots]bool
 }
 
-// turns is how many slots are looked at in turn, at most each turnFor, besides those
-// where marks are likely.
-const (
-	turns   = 2
-	turnFor = 200 * time.Millisecond
-)
+// turnFor is the time in which, besides the slots where marks are likely, one that is
+// fresh and two that are not have their turn.
+const turnFor = 200 * time.Millisecond
 
 // due returns the slots to look at. Clocks may differ, and a write may take a
 // while; slots that this misses come in their turn.
@@ -53,19 +55,15 @@ func (m *marks) due(at time.Time) []int {
 	defer m.mu.Unlock()
 	now := at.Unix()
 	var want [slots]bool
-	for t := max(m.last, now-slots) - 1; t <= now+1; t++ {
-		want[t&(slots-1)] = true
+	for t := max(min(m.last, now), now-slots) - 1; t <= now+1; t++ {
+		want[t%slots] = true
 	}
 	m.last = now
-	if at.Sub(m.turned) >= turnFor {
+	if since := at.Sub(m.turned); since >= turnFor {
 		m.turned = at
-		for range turns {
-			m.turn = (m.turn + 1) % slots
-			for isFresh(m.turn, now) {
-				m.turn = (m.turn + 1) % slots
-			}
-			want[m.turn] = true
-		}
+		n := int(min(since, slots*time.Second) / turnFor)
+		m.recent = inTurn(&want, m.recent, n, func(slot int) bool { return age(slot, now) > 1 && isFresh(slot, now) })
+		m.old = inTurn(&want, m.old, 2*n, func(slot int) bool { return !isFresh(slot, now) })
 	}
 	var due []int
 	for slot := range want {
@@ -76,6 +74,19 @@ func (m *marks) due(at time.Time) []int {
 	return due
 }
 
+// inTurn wants the next n of some slots after the last one that had its turn, which it
+// returns.
+func inTurn(want *[slots]bool, last, n int, some func(slot int) bool) int {
+	at := last
+	for i := 1; i <= slots && n > 0; i++ {
+		if slot := (last + i) % slots; some(slot) {
+			want[slot], at = true, slot
+			n--
+		}
+	}
+	return at
+}
+
 // handle is what Clear needs of a mark: where it is, and when it was written.
 type handle struct {
 	bucket, written int64
@@ -84,12 +95,11 @@ type handle struct {
 // Dirty lists the marks of some slots.
 func (b backend) Dirty(ctx context.Context, wish int) ([]sequencer.Mark, error) {
 	m := &b.Store.marks
-	now := time.Now()
-	due := m.due(now)
+	due := m.due(time.Now())
 	found := make([][]sequencer.Mark, len(due))
 	err := b.each(ctx, len(due), func(ctx context.Context, i int) error {
 		text := b.texts.overdue
-		if isFresh(due[i], now.Unix()) {
+		if isFresh(due[i], time.Now().Unix()) {
 			text = b.texts.dirty
 		}
 		it := b.query(ctx, text, due[i], wish).Iter()

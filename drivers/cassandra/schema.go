@@ -99,7 +99,7 @@ type meta struct {
 const (
 	metaKey = "store"
 	lockKey = "creating"
-	slots   = 64
+	slots   = 61 // a prime number of seconds: who looks once an hour, or a day, looks at another one each time
 
 	lockFor   = 90 * time.Second // that the creator has
 	defineFor = 30 * time.Second // for one table
