@@ -266,7 +266,7 @@ func TestBadCompressedData(t *testing.T) {
 		if n := after.TotalAlloc - before.TotalAlloc; n > most {
 			t.Errorf("%s: %d bytes of memory, want %d at most", name, n, most)
 		}
-		if took > 2*time.Second {
+		if took > 30*time.Second {
 			t.Errorf("%s: it took %v", name, took)
 		}
 	}

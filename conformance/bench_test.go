@@ -49,7 +49,7 @@ func TestBench(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			y := newToy()
 			row.set(y)
-			cfg := y.config(time.Second)
+			cfg := y.config(30 * time.Second)
 			if open := cfg.Open; row.bare {
 				cfg.Open = func(ctx context.Context, dsn string) (driver.Store, error) {
 					s, err := open(ctx, dsn)

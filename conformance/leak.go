@@ -31,7 +31,7 @@ func goroutines() map[string]string {
 
 // leakTime is how long goroutines may take to end: clients of databases stop
 // theirs late.
-var leakTime = 5 * time.Second
+var leakTime = 30 * time.Second
 
 // leaked returns the stacks of goroutines that were not there before and do not
 // end.

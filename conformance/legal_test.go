@@ -66,7 +66,7 @@ func TestStrangeButLegalStores(t *testing.T) {
 					}
 					y := newToy()
 					l.set(y)
-					cfg := y.config(3 * time.Second)
+					cfg := y.config(30 * time.Second)
 					cfg.quick = !full
 					if y.late {
 						cfg.Hold, cfg.InTx, cfg.Fault = nil, nil, nil
@@ -138,7 +138,7 @@ func TestWrappedErrors(t *testing.T) {
 		},
 	}
 	y := newToy()
-	cfg := y.config(3 * time.Second)
+	cfg := y.config(30 * time.Second)
 	cfg.Fault, cfg.Hold = nil, nil
 	cfg.Open = func(ctx context.Context, dsn string) (driver.Store, error) {
 		s, err := y.Open(ctx, dsn)
@@ -188,7 +188,7 @@ func TestKnownFailures(t *testing.T) {
 func TestBareStore(t *testing.T) {
 	y := newToy()
 	y.caps = driver.Caps{PositionOnAppend: true}
-	cfg := y.config(3 * time.Second)
+	cfg := y.config(30 * time.Second)
 	cfg = Config{Open: cfg.Open, DSN: cfg.DSN, FeedBound: cfg.FeedBound, Alone: true, Volatile: true}
 	open := cfg.Open
 	cfg.Open = func(ctx context.Context, dsn string) (driver.Store, error) {

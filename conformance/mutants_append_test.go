@@ -67,7 +67,7 @@ var appendMutants = []mutant{
 		return res, err
 	})},
 	{name: "writes record by record", rules: "A1 S7 A3", checks: "append/whole", with: appended(recordByRecord)},
-	{name: "shows a part of an append", rules: "S7", checks: "append/whole", with: func() overrides {
+	{name: "shows a part of an append", rules: "S7 S3", checks: "append/whole", with: func() overrides {
 		return overrides{stream: func(s *toyStore, ctx context.Context, q streamQuery) (streamPage, error) {
 			// As of a page that was read before the append and one that was not.
 			if !q.Backward && q.From > 0 && q.Limit == 0 {

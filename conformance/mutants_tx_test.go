@@ -276,9 +276,12 @@ var txMutants = []mutant{
 		}}
 	})},
 	{name: "takes an append that waited for a transaction for refused, and it was not", rules: "K5 V5 V4", checks: "tx/race", cfg: withinAppends(func(in *toyInTx, beside *toyStore, ctx context.Context, req appendRequest) (appendResult, error) {
-		began := time.Now()
+		in.d.mu.Lock()
+		st := in.d.streams[req.Parts[0].Stream]
+		waits := st != nil && st.holder != nil && st.holder != in.tx
+		in.d.mu.Unlock()
 		res, err := in.Append(ctx, req)
-		if err == nil && time.Since(began) > 2*time.Millisecond {
+		if err == nil && waits {
 			in.commit()
 			return res, errTxEnded
 		}

@@ -26,7 +26,7 @@ var openingChecks = []check{
 func (t *test) fails(rule, what, dsn string) error {
 	t.Helper()
 	before := goroutines()
-	ctx, cancel := context.WithTimeout(t.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.ctx, max(5*time.Second, t.cfg.FeedBound))
 	defer cancel()
 	s, err := t.openStore(ctx, dsn)
 	if err == nil {

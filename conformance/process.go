@@ -125,8 +125,8 @@ func (t *test) begun(w *worker) {
 	case <-w.done:
 		err := w.cmd.Wait()
 		t.Fatalf("a process of the suite ended (%v) before it said anything: %s", err, w.err.String())
-	case <-time.After(30 * time.Second):
-		t.Fatalf("a process of the suite said nothing for 30 seconds: %s", w.err.String())
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("a process of the suite said nothing for 2 minutes: %s", w.err.String())
 	}
 }
 
@@ -147,7 +147,7 @@ func workIfAsked(t *testing.T, cfg *Config) {
 }
 
 func doWork(work string, cfg *Config, dsn string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	s, err := cfg.Open(ctx, dsn)
 	if err != nil {

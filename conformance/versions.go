@@ -153,7 +153,7 @@ func checkVersionRace(t *test) {
 			if deletes(i) {
 				d := deletion(stream, driver.Exactly(base), mode)
 				id = d.Record.ID
-				_, err = c.Delete(t.ctx, d)
+				_, err = c.deleteSurely(d)
 			} else {
 				_, err = c.appendSurely(req)
 			}
@@ -196,4 +196,13 @@ func (c *client) appendSurely(req driver.AppendRequest) (driver.AppendResult, er
 		res, err = c.Append(c.t.ctx, req)
 	}
 	return res, err
+}
+
+// deleteSurely deletes, and does so again as long as the outcome is unknown.
+func (c *client) deleteSurely(req driver.DeleteRequest) (driver.Appended, error) {
+	a, err := c.Delete(c.t.ctx, req)
+	for tries := 0; tries < 20 && errors.Is(err, driver.ErrUnknownOutcome); tries++ {
+		a, err = c.Delete(c.t.ctx, req)
+	}
+	return a, err
 }

@@ -234,3 +234,13 @@ func table(dsn, name string) string {
 	}
 	return cfg.Keyspace + ".es_" + name
 }
+
+// again calls f again for as long as that may help.
+func again(f func() error) (err error) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if err = f(); !driver.IsTransient(err) {
+			break
+		}
+	}
+	return err
+}

@@ -330,13 +330,3 @@ func ordered(t *testing.T, who string, feed []driver.Record, stored map[place]dr
 		t.Errorf("%s was given %d events, and %d are stored", who, len(feed), len(stored))
 	}
 }
-
-// again calls f again for as long as that may help.
-func again(f func() error) (err error) {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if err = f(); !driver.IsTransient(err) {
-			break
-		}
-	}
-	return err
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-es/es/conformance"
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/memory"
+	"github.com/go-es/es/internal/servers"
 )
 
 func open(ctx context.Context, dsn string) (driver.Store, error) {
@@ -32,6 +33,7 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, conformance.Config{
 		Open:      open,
 		DSN:       name,
+		FeedBound: servers.Bound,
 		Beside:    func(t conformance.TB, _ string) string { return name(t) },
 		Caps:      memory.New().Caps(),
 		Malformed: []string{"a b", "memory://a", "a?limit=1", "é", strings.Repeat("n", 256)},
@@ -46,9 +48,10 @@ func TestConformanceOfNew(t *testing.T) {
 			}
 			return memory.New(), nil
 		},
-		DSN:      func(conformance.TB) string { return "" },
-		Caps:     memory.New().Caps(),
-		Private:  true,
-		Volatile: true,
+		DSN:       func(conformance.TB) string { return "" },
+		FeedBound: servers.Bound,
+		Caps:      memory.New().Caps(),
+		Private:   true,
+		Volatile:  true,
 	})
 }

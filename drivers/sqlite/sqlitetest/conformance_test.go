@@ -16,6 +16,7 @@ import (
 	"github.com/go-es/es/conformance"
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/sqlite"
+	"github.com/go-es/es/internal/servers"
 )
 
 func open(ctx context.Context, dsn string) (driver.Store, error) {
@@ -108,17 +109,19 @@ func TestConformance(t *testing.T) {
 			damage("UPDATE es_events SET id = substr(id, 2)"),
 			damage("UPDATE es_events SET tags = '['"),
 		},
-		Fault: openFaulty,
+		Fault:     openFaulty,
+		FeedBound: servers.Bound,
 	})
 }
 
 func TestConformanceMemory(t *testing.T) {
 	conformance.Run(t, conformance.Config{
-		Open:     open,
-		DSN:      func(conformance.TB) string { return ":memory:" },
-		Caps:     caps,
-		Private:  true,
-		Volatile: true,
+		Open:      open,
+		DSN:       func(conformance.TB) string { return ":memory:" },
+		FeedBound: servers.Bound,
+		Caps:      caps,
+		Private:   true,
+		Volatile:  true,
 	})
 }
 
@@ -138,11 +141,12 @@ func TestConformanceModernc(t *testing.T) {
 
 func TestConformancePoolInMemory(t *testing.T) {
 	conformance.Run(t, conformance.Config{
-		Open:     openPool("sqlite3", "", 1),
-		DSN:      func(conformance.TB) string { return ":memory:" },
-		Caps:     caps,
-		Private:  true,
-		Volatile: true,
+		Open:      openPool("sqlite3", "", 1),
+		DSN:       func(conformance.TB) string { return ":memory:" },
+		FeedBound: servers.Bound,
+		Caps:      caps,
+		Private:   true,
+		Volatile:  true,
 	})
 }
 
