@@ -110,7 +110,11 @@ func TestSettle(t *testing.T) {
 		{[]error{lost, corrupt("by a test")}, lost}, // and so on
 		{[]error{corrupt("by a test")}, driver.ErrCorrupt},
 	} {
-		s := &Store{gate: gate.New(), cfg: Config{Settle: 50 * time.Millisecond}}
+		settle := 10 * time.Second
+		if c.want == error(lost) {
+			settle = 50 * time.Millisecond
+		}
+		s := &Store{gate: gate.New(), cfg: Config{Settle: settle}}
 		tries := 0
 		err := s.writing(t.Context(), func(call) error {
 			tries++

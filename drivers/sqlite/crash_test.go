@@ -267,20 +267,23 @@ func count(args []string) error {
 func TestTurns(t *testing.T) {
 	file := newFile(t)
 	must(t, open(t, file).Close())
-	var wg sync.WaitGroup
-	counts := make([]int, 3)
-	for i := range counts {
-		wg.Go(func() {
-			out, err := process(t, "count", file, fmt.Sprint(i)).Output()
-			if err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
-			counts[i], _ = strconv.Atoi(string(out))
-		})
+	for range 3 { // a busy machine may stop one of them for most of its second
+		var wg sync.WaitGroup
+		counts := make([]int, 3)
+		for i := range counts {
+			wg.Go(func() {
+				out, err := process(t, "count", file, fmt.Sprint(i)).Output()
+				if err != nil {
+					t.Errorf("%v: %s", err, out)
+				}
+				counts[i], _ = strconv.Atoi(string(out))
+			})
+		}
+		wg.Wait()
+		t.Log(counts)
+		if total := counts[0] + counts[1] + counts[2]; min(counts[0], counts[1], counts[2]) >= total/30 {
+			return
+		}
 	}
-	wg.Wait()
-	if total := counts[0] + counts[1] + counts[2]; min(counts[0], counts[1], counts[2]) < total/30 {
-		t.Errorf("the processes appended %v times", counts)
-	}
-	t.Log(counts)
+	t.Error("some processes did not get their turns, three times")
 }

@@ -306,7 +306,7 @@ func TestLateLost(t *testing.T) {
 			line := fmt.Sprint("INSERT ", i)
 			c.broken(line)
 			end()
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 			if deliver() || s.heard(line) {
 				t.Errorf("%q was delivered on a connection that had ended", line)
 			}

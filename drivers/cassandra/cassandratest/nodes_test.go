@@ -110,7 +110,7 @@ func TestThreeNodes(t *testing.T) {
 	// same stream.
 	var fresh driver.Store
 	must(t, again(func() (err error) {
-		fresh, err = open(t.Context(), dsn)
+		fresh, err = open(t.Context(), with(dsn, "settle=1m"))
 		return err
 	}))
 	defer fresh.Close()

@@ -178,7 +178,11 @@ func TestFaults(t *testing.T) {
 		for _, w := range writings(t) {
 			t.Run(c.name+"/"+w.name, func(t *testing.T) {
 				t.Parallel()
-				dsn := with(data(t, server), "settle=600ms")
+				settle := "600ms"
+				if c.ok {
+					settle = "20s"
+				}
+				dsn := with(data(t, server), "settle="+settle)
 				s, wire := openWire(t, dsn)
 				n, begin := 0, time.Now()
 				var bodies [][]byte

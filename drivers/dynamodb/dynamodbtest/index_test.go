@@ -19,6 +19,7 @@ import (
 	"github.com/go-es/es/conformance"
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/driver/sequencer"
+	"github.com/go-es/es/internal/servers"
 	"github.com/go-es/es/internal/snapshottest"
 	"github.com/go-es/es/internal/soak"
 )
@@ -121,6 +122,8 @@ func TestConformanceLate(t *testing.T) {
 		Open: openLate,
 		DSN:  func(t conformance.TB) string { return data(t, server) },
 		Caps: caps,
+
+		FeedBound: servers.Bound,
 	})
 }
 
@@ -170,7 +173,7 @@ func TestRest(t *testing.T) {
 	wait.Wait()
 	took := time.Since(begin)
 	t.Logf("%d requests in %v", n.Load(), took)
-	if most := int64(took.Seconds()*4+1) * 2; n.Load() > most || n.Load() == 0 {
+	if most := int64(took.Seconds()*4+3) * 2; n.Load() > most || n.Load() == 0 {
 		t.Errorf("%d requests in %v, want at most %d", n.Load(), took, most)
 	}
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/go-es/es/driver"
+	"github.com/go-es/es/internal/servers"
 )
 
 // blocked makes an append that waits for a transaction that is open, with settings
 // of the sessions, and returns its error.
-func blocked(t *testing.T, ctx context.Context, params ...string) (check func(), err error) {
+func blocked(t *testing.T, within time.Duration, params ...string) (check func(), err error) {
 	t.Helper()
 	p := opened(t, data(t, server(t)))
 	add(t, p, "s", "1")
@@ -23,6 +24,8 @@ func blocked(t *testing.T, ctx context.Context, params ...string) (check func(),
 	s, err := open(t.Context(), with(p.dsn, params...))
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
 	_, err = s.Append(ctx, to("s", 1, record("3")))
 	return func() {
 		t.Helper()
@@ -39,8 +42,8 @@ func blocked(t *testing.T, ctx context.Context, params ...string) (check func(),
 }
 
 func TestLockTimeout(t *testing.T) {
-	for _, setting := range []string{"lock_timeout=50ms", "statement_timeout=50ms"} {
-		after, err := blocked(t, t.Context(), setting)
+	for _, setting := range []string{"lock_timeout=1s", "statement_timeout=1s"} {
+		after, err := blocked(t, 20*time.Second, setting)
 		if !driver.IsTransient(err) {
 			t.Errorf("%s: %v", setting, err)
 		}
@@ -49,15 +52,9 @@ func TestLockTimeout(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	started := time.Now()
-	after, err := blocked(t, ctx)
+	after, err := blocked(t, 500*time.Millisecond)
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrUnknownOutcome) {
 		t.Errorf("%v: the server says what became of a statement that it cancelled", err)
-	}
-	if took := time.Since(started); took > 3*time.Second {
-		t.Errorf("it took %v", took)
 	}
 	after()
 }
@@ -123,7 +120,8 @@ func TestIsolation(t *testing.T) {
 // A setting that was changed after Open, for the role or the session, does not
 // make commits less durable.
 func TestDurable(t *testing.T) {
-	p := opened(t, with(data(t, server(t)), "pool_max_conns=1"))
+	own := servers.Run(t, "postgres", "-c", "autovacuum=off") // where nobody else writes
+	p := opened(t, with(data(t, own.DSN), "pool_max_conns=1"))
 	ctx := t.Context()
 	_, err := p.pool.Exec(ctx, "SET synchronous_commit = off")
 	must(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/go-es/es/conformance"
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/drivers/postgres"
+	"github.com/go-es/es/internal/servers"
 )
 
 // pooler stands between clients and a server, as PgBouncer does in transaction
@@ -205,6 +206,8 @@ func TestConformancePooler(t *testing.T) {
 		Hold:    hold,
 		Restore: restore,
 		Fault:   fault,
+
+		FeedBound: servers.Bound,
 	})
 }
 

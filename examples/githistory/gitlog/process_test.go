@@ -186,7 +186,7 @@ func TestProcessStops(t *testing.T) {
 	}
 	t.Run("timeout", func(t *testing.T) {
 		pid := fakeGit(t, hangs)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if _, err := collect(Run(ctx, ".", Options{})); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
