@@ -25,8 +25,8 @@ var unknownChecks = []check{
 }
 
 // settleTime is how long a call may go on after its context has ended: what the
-// specification allows for settling, and as much for a machine under load.
-var settleTime = 20 * time.Second
+// specification allows for settling, and more for a machine under load.
+var settleTime = 10 * time.Second
 
 // checkEndedContext makes every call with a context that has ended.
 func checkEndedContext(t *test) {
