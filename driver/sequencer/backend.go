@@ -43,6 +43,8 @@ type Backend interface {
 	// all it knows. Where the Backend is a Register, what it returns may be late,
 	// incomplete, in any order, and cleared long ago, as long as each mark tells
 	// of what was committed, and each one that is not cleared is listed some time.
+	// (Some indexes lose an entry for good when they are asked while it is written:
+	// see the driver for Cassandra.)
 	// Elsewhere the list is exact, and the wish does not cut it: see Register.
 	Dirty(ctx context.Context, wish int) ([]Mark, error)
 
