@@ -12,23 +12,10 @@ import (
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/internal/gate"
 	"github.com/go-es/es/internal/hub"
+	"github.com/go-es/es/internal/opener"
 )
 
-func init() { driver.Register("mysql", opener{}) }
-
-type opener struct{}
-
-func (opener) Open(ctx context.Context, dsn string) (driver.Store, error) {
-	cfg, err := ParseDSN(dsn)
-	if err != nil {
-		return nil, err
-	}
-	s, err := Open(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
+func init() { driver.Register("mysql", opener.Of(ParseDSN, Open)) }
 
 // Store is an open store. Besides driver.Store it implements CheckpointStore,
 // SnapshotStore, GroupAppender and Notifier.

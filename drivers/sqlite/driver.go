@@ -15,27 +15,10 @@ import (
 	"github.com/go-es/es/driver"
 	"github.com/go-es/es/internal/gate"
 	"github.com/go-es/es/internal/hub"
+	"github.com/go-es/es/internal/opener"
 )
 
-func init() { driver.Register("sqlite", opener{}) }
-
-type opener struct{}
-
-func (opener) Open(ctx context.Context, dsn string) (driver.Store, error) {
-	cfg, err := ParseDSN(dsn)
-	if err != nil {
-		return nil, err
-	}
-	return asStore(Open(ctx, cfg))
-}
-
-// asStore keeps a nil *Store from becoming an interface that is not nil.
-func asStore(s *Store, err error) (driver.Store, error) {
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
+func init() { driver.Register("sqlite", opener.Of(ParseDSN, Open)) }
 
 // Store is an open store. Besides driver.Store it implements CheckpointStore,
 // SnapshotStore, GroupAppender and Notifier.
