@@ -133,22 +133,12 @@ func (r *rawStore) AppendAny(ctx context.Context, stream string, events ...bench
 	}
 }
 
-type rawEvent struct {
-	Position       int64
-	Stream         string
-	Version        int64
-	ID             []byte
-	Type, Encoding string
-	Time           int64
-	Metadata, Data []byte
-}
-
 func (r *rawStore) ReadStream(ctx context.Context, stream string, f func(*benchtest.Deposited)) error {
 	rows, err := r.readStream.QueryContext(ctx, stream)
 	if err != nil {
 		return err
 	}
-	return decode(rows, f, func(e *rawEvent) []any {
+	return benchtest.DecodeRows(rows, f, func(e *benchtest.SQLEvent) []any {
 		return []any{&e.Position, &e.Version, &e.ID, &e.Type, &e.Encoding, &e.Time, &e.Metadata, &e.Data}
 	})
 }
@@ -158,23 +148,7 @@ func (r *rawStore) ReadAll(ctx context.Context, _ []benchtest.Run, f func(*bench
 	if err != nil {
 		return err
 	}
-	return decode(rows, f, func(e *rawEvent) []any {
+	return benchtest.DecodeRows(rows, f, func(e *benchtest.SQLEvent) []any {
 		return []any{&e.Position, &e.Stream, &e.Version, &e.ID, &e.Type, &e.Encoding, &e.Time, &e.Metadata, &e.Data}
 	})
-}
-
-func decode(rows *sql.Rows, f func(*benchtest.Deposited), columns func(*rawEvent) []any) error {
-	defer rows.Close()
-	for rows.Next() {
-		var e rawEvent
-		if err := rows.Scan(columns(&e)...); err != nil {
-			return err
-		}
-		var d benchtest.Deposited
-		if err := json.Unmarshal(e.Data, &d); err != nil {
-			return err
-		}
-		f(&d)
-	}
-	return rows.Err()
 }

@@ -93,12 +93,6 @@ func openRaw(b *testing.B, dir string, create bool) *rawStore {
 	return r
 }
 
-type rawEvent struct {
-	Position, Version, Time int64
-	Stream, Type, Encoding  string
-	ID, Metadata, Data      []byte
-}
-
 // fast calls f while commits do not wait for the disk.
 func (r *rawStore) fast(b *testing.B, f func()) {
 	b.Helper()
@@ -166,7 +160,7 @@ func (r *rawStore) ReadStream(ctx context.Context, stream string, f func(*bencht
 	if err != nil {
 		return err
 	}
-	return decode(rows, f, func(e *rawEvent) []any {
+	return benchtest.DecodeRows(rows, f, func(e *benchtest.SQLEvent) []any {
 		return []any{&e.Position, &e.Version, &e.ID, &e.Type, &e.Encoding, &e.Time, &e.Metadata, &e.Data}
 	})
 }
@@ -176,23 +170,7 @@ func (r *rawStore) ReadAll(ctx context.Context, _ []benchtest.Run, f func(*bench
 	if err != nil {
 		return err
 	}
-	return decode(rows, f, func(e *rawEvent) []any {
+	return benchtest.DecodeRows(rows, f, func(e *benchtest.SQLEvent) []any {
 		return []any{&e.Position, &e.Stream, &e.Version, &e.ID, &e.Type, &e.Encoding, &e.Time, &e.Metadata, &e.Data}
 	})
-}
-
-func decode(rows *sql.Rows, f func(*benchtest.Deposited), columns func(*rawEvent) []any) error {
-	defer rows.Close()
-	for rows.Next() {
-		var e rawEvent
-		if err := rows.Scan(columns(&e)...); err != nil {
-			return err
-		}
-		var d benchtest.Deposited
-		if err := json.Unmarshal(e.Data, &d); err != nil {
-			return err
-		}
-		f(&d)
-	}
-	return rows.Err()
 }
