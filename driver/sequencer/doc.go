@@ -121,6 +121,6 @@
 // 16 writers the median lag of the feed stays within 37 to 43 ms (Cassandra), 42 to 64
 // (DynamoDB) and 10 to 13 (MongoDB). See TestManySequencers and TestLag. On servers, with
 // which they share two processors, two clients that read a backlog take 1.1 (DynamoDB
-// Local) and 1.4 times (FerretDB) as long as one, although each reads all events: see
-// BenchmarkReaders of the drivers.
+// Local), 1.4 (FerretDB) and 1.5 times (Cassandra) as long as one, although each reads all
+// events: see BenchmarkReaders of the drivers, and BenchmarkSequence of Cassandra's.
 package sequencer
