@@ -37,9 +37,11 @@ func TestListen(t *testing.T) {
 	c, cancel := context.WithCancel(ctx)
 	woken, done := listen(c, s)
 
-	for len(woken) == 0 { // until it listens
+	for end := time.Now().Add(20 * time.Second); len(woken) == 0; time.Sleep(5 * time.Millisecond) { // until it listens
+		if time.Now().After(end) {
+			t.Fatal("it is not woken")
+		}
 		appendTo(t, beside, "s", driver.Any, 1)
-		time.Sleep(5 * time.Millisecond)
 	}
 	wait := func(what string) {
 		t.Helper()
