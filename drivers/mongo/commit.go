@@ -18,7 +18,6 @@ const (
 	fieldIDs    = "i"
 	fieldEvents = "e"
 	fieldDirty  = "u"
-	fieldStream = "f"
 	fieldCloses = "x"
 
 	fieldType     = "t"
@@ -69,7 +68,7 @@ func high(stream string) string { return stream + "\x01" }
 
 // encode returns the document of a new commit, which has no position yet.
 func encode(stream string, base driver.Version, records []driver.Record, closes bool) bson.Raw {
-	size := len(stream)*2 + 128
+	size := len(stream) + 128
 	for i := range records {
 		size += driver.Size(&records[i]) + 96
 	}
@@ -89,9 +88,6 @@ func encode(stream string, base driver.Version, records []driver.Record, closes 
 	}
 	b = shut(b, array)
 	b = appendInt64(b, fieldDirty, int64(base)+1)
-	if base == 0 {
-		b = appendString(b, fieldStream, stream)
-	}
 	if closes {
 		b = append(appendName(b, typeBoolean, fieldCloses), 1)
 	}

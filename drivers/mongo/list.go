@@ -10,49 +10,33 @@ import (
 	"github.com/go-es/es/driver"
 )
 
-// listStreams is how many streams a page has without a limit, and at most.
-const listStreams = 500
+const (
+	// listStreams is how many streams a page has without a limit, and at most.
+	listStreams = 500
 
-// ListStreams returns a page of the names of streams: one command for the names and
-// one for each stream, several at a time.
-func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (driver.ListPage, error) {
-	limit := listStreams
-	if q.Limit > 0 {
-		limit = min(q.Limit, listStreams)
-	}
-	page := driver.ListPage{End: true}
+	// A listing looks at so many commits at a time: at more where streams are short,
+	// and at fewer where they are long.
+	fewCommits, someCommits, manyCommits = 4, 64, 512
+)
+
+// justEnds is what of a commit says where it ends.
+var justEnds = bson.D{{Key: fieldCount, Value: 1}, {Key: fieldCloses, Value: 1}}
+
+// ListStreams returns a page of the names of streams.
+func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (page driver.ListPage, _ error) {
 	err := s.read(ctx, func(ctx context.Context) error {
-		filter := bson.D{{Key: fieldStream, Value: bson.D{{Key: "$gte", Value: q.Prefix}, {Key: "$gt", Value: q.After}}}}
-		opts := options.Find().SetSort(byField(fieldStream, 1)).SetHint(streamIndex).SetProjection(bson.D{{Key: fieldStream, Value: 1}}).
-			SetLimit(int64(limit) + 1).SetBatchSize(int32(limit) + 2)
-		cur, err := s.commits.Find(ctx, filter, opts)
-		_, err = scan(ctx, cur, err, func(doc bson.Raw) (bool, error) {
-			e, _ := lookup(doc, fieldStream)
-			name, ok := e.text()
-			switch {
-			case !ok:
-				return false, corrupt("a commit whose field %s is no string", fieldStream)
-			case !strings.HasPrefix(string(name), q.Prefix):
-				return false, nil
-			case len(page.Streams) == limit:
-				page.End = false
-				return false, nil
-			}
-			page.Streams = append(page.Streams, driver.StreamInfo{Stream: string(name)})
-			return true, nil
-		})
+		limit := listStreams
+		if q.Limit > 0 {
+			limit = min(q.Limit, listStreams)
+		}
+		// One more than there is room for says that the page is not the last one.
+		streams, err := s.list(ctx, q, limit+1)
 		if err != nil {
 			return err
 		}
-		at := make([]*driver.StreamInfo, len(page.Streams))
-		for i := range page.Streams {
-			at[i] = &page.Streams[i]
-		}
-		return together(at, func(info *driver.StreamInfo) error {
-			last, err := s.tail(ctx, info.Stream)
-			info.Version, info.Closed = last.state().Head, last.state().Closed
-			return err
-		})
+		page.End = len(streams) <= limit
+		page.Streams = streams[:min(len(streams), limit)]
+		return nil
 	})
 	if err != nil {
 		return driver.ListPage{}, err
@@ -61,4 +45,68 @@ func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (driver.Lis
 		page.Next = page.Streams[n-1].Stream
 	}
 	return page, nil
+}
+
+// list returns up to limit streams. The index of _id has the commits in order of
+// their streams: short streams are read from one to the next, with all of their
+// commits, and of a long one the rest is left out.
+func (s *Store) list(ctx context.Context, q driver.ListQuery, limit int) ([]driver.StreamInfo, error) {
+	streams := make([]driver.StreamInfo, 0, limit)
+	var long []*driver.StreamInfo // those of which the end was not seen
+	from, size, end := max(q.Prefix, high(q.After)), someCommits, false
+	for !end {
+		seen, begun := 0, 0
+		cur, err := s.commits.Find(ctx, bson.D{{Key: fieldID, Value: bson.D{{Key: "$gte", Value: from}}}},
+			options.Find().SetSort(ascending).SetProjection(justEnds).SetLimit(int64(size)).SetBatchSize(int32(size)+1))
+		all, err := scan(ctx, cur, err, func(doc bson.Raw) (bool, error) {
+			stream, last, closes, err := endOf(doc)
+			if err != nil || !strings.HasPrefix(stream, q.Prefix) {
+				return false, err
+			}
+			seen++
+			if n := len(streams); n == 0 || streams[n-1].Stream != stream {
+				if n == limit {
+					return false, nil
+				}
+				streams = append(streams, driver.StreamInfo{Stream: stream})
+				begun++
+			}
+			info := &streams[len(streams)-1]
+			info.Version, info.Closed = last, closes
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if end = !all || seen < size; end {
+			break
+		}
+		info := &streams[len(streams)-1]
+		if begun >= size/4 {
+			from, size = key(info.Stream, info.Version+1), min(2*size, manyCommits)
+		} else {
+			long = append(long, info)
+			from, size = high(info.Stream), max(size/2, fewCommits)
+		}
+	}
+	return streams, together(long, func(info *driver.StreamInfo) error {
+		last, err := s.tail(ctx, info.Stream)
+		info.Version, info.Closed = last.state().Head, last.state().Closed
+		return err
+	})
+}
+
+// endOf returns with which version of its stream a commit ends, and whether that
+// closes the stream.
+func endOf(doc bson.Raw) (stream string, last driver.Version, closes bool, _ error) {
+	id, _ := lookup(doc, fieldID)
+	k, _ := id.text()
+	name, first, ok := split(k)
+	n, _ := lookup(doc, fieldCount)
+	count, whole := n.number()
+	if !ok || !whole || count < 1 {
+		return "", 0, false, corrupt("the commit %q cannot be read", k)
+	}
+	_, closes = lookup(doc, fieldCloses)
+	return string(name), first + driver.Version(count) - 1, closes, nil
 }

@@ -16,19 +16,20 @@ import (
 const schemaVersion = 1
 
 const (
-	metaID      = "store"
-	metaSchema  = "schema"
-	dirtyIndex  = fieldDirty + "_1"
-	streamIndex = fieldStream + "_1"
+	metaID     = "store"
+	metaSchema = "schema"
+	dirtyIndex = fieldDirty + "_1"
 )
 
-// indexes are those of the commits. None but that of _id is unique.
-func indexes() []mongo.IndexModel {
+// createIndex creates the one index that the commits have besides that of _id: of what
+// is not in the log.
+func (s *Store) createIndex(ctx context.Context) error {
 	marked := bson.D{{Key: fieldDirty, Value: bson.D{{Key: "$gt", Value: int64(0)}}}}
-	return []mongo.IndexModel{
-		{Keys: byField(fieldDirty, 1), Options: options.Index().SetName(dirtyIndex).SetPartialFilterExpression(marked)},
-		{Keys: byField(fieldStream, 1), Options: options.Index().SetName(streamIndex).SetSparse(true)},
-	}
+	_, err := s.commits.Indexes().CreateOne(ctx, mongo.IndexModel{
+		Keys:    byField(fieldDirty, 1),
+		Options: options.Index().SetName(dirtyIndex).SetPartialFilterExpression(marked),
+	})
+	return err
 }
 
 // prepare checks the servers and what is in the database, and creates what is
@@ -74,7 +75,7 @@ func (s *Store) prepareOnce(ctx context.Context) error {
 	if err := s.checkEmpty(ctx); err != nil {
 		return err
 	}
-	if _, err := s.commits.Indexes().CreateMany(ctx, indexes()); err != nil {
+	if err := s.createIndex(ctx); err != nil {
 		return err
 	}
 	_, err = s.meta.InsertOne(ctx, bson.D{{Key: fieldID, Value: metaID}, {Key: metaSchema, Value: int32(schemaVersion)}})
@@ -161,15 +162,13 @@ func (s *Store) checkEmpty(ctx context.Context) error {
 
 // checkIndexes creates what is missing, and refuses what must not be.
 func (s *Store) checkIndexes(ctx context.Context) error {
-	missing := map[string]bool{dirtyIndex: true, streamIndex: true}
+	marks := false
 	for _, c := range s.all() {
 		cur, err := c.Indexes().List(ctx)
 		_, err = scan(ctx, cur, err, func(doc bson.Raw) (bool, error) {
 			e, _ := lookup(doc, "name")
 			name := textOf(e)
-			if c == &s.commits {
-				delete(missing, name)
-			}
+			marks = marks || c == &s.commits && name == dirtyIndex
 			unique, _ := lookup(doc, "unique")
 			if name != "_id_" && unique.kind == typeBoolean && unique.data[0] != 0 {
 				return false, refused(fmt.Sprintf("the index %s of the collection %s is unique: it may refuse what has to be stored; drop it", name, c.Name()))
@@ -183,12 +182,11 @@ func (s *Store) checkIndexes(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(missing) == 0 {
+	if marks {
 		return nil
 	}
 	if s.cfg.CheckOnly {
 		return &driver.SchemaError{Known: schemaVersion}
 	}
-	_, err := s.commits.Indexes().CreateMany(ctx, indexes())
-	return err
+	return s.createIndex(ctx)
 }
