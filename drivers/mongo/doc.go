@@ -38,7 +38,9 @@
 // knows that from the page before it, or from the last read from there; with a limit of
 // 100 or less it has one more before. A load of an aggregate with a snapshot is two
 // finds at the same time, and three when the store sees it for the first time. A listing
-// of streams has one find for the names, and one for each stream, eight at a time.
+// of streams is one find for up to 512 appends where streams are short, one after the
+// other; where they are long it is two for each stream, of which one waits for the stream
+// before.
 //
 // A page of the feed is one find, of the commits by their keys, where the log is in
 // memory, and else two. What was appended and not read costs a little more once: a
@@ -124,8 +126,8 @@
 //	                n: how many events   i: [their ids]
 //	                e: [{t: type, c: encoding, g: [tags], w: time in microseconds since
 //	                    1970, d: data, m: metadata}], absent once purged
-//	                u: the first version, absent once in the log
-//	                f: the stream, in its first document   x: true if it closes the stream
+//	                u: the first version, absent once in the log; has an index
+//	                x: true if it closes the stream
 //	es_log          _id: first position, n: how many, s: [{k: _id of a commit, n}]
 //	es_checkpoints  _id: name, p: position, a and s: position and id of the event that
 //	                was seen last, r: revision
