@@ -89,13 +89,12 @@ func (f *flag) UnmarshalCQL(_ gocql.TypeInfo, b []byte) error {
 
 // reading makes a call that only reads.
 func (s *Store) reading(ctx context.Context, f func(ctx context.Context) error) error {
-	if err := s.gate.Enter(ctx); err != nil {
+	rctx, end, err := s.gate.Begin(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.gate.Leave()
-	rctx, cancel := s.gate.Bound(ctx)
-	defer cancel()
-	err := f(rctx)
+	defer end()
+	err = f(rctx)
 	switch {
 	case err == nil:
 		return nil

@@ -168,13 +168,12 @@ func newStore(ctx context.Context, client *dynamodb.Client, cfg Config, idle fun
 
 // do makes a call of a Store.
 func (s *Store) do(ctx context.Context, f func(ctx context.Context) error) error {
-	if err := s.gate.Enter(ctx); err != nil {
+	inner, end, err := s.gate.Begin(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.gate.Leave()
-	inner, cancel := s.gate.Bound(ctx)
-	defer cancel()
-	err := f(inner)
+	defer end()
+	err = f(inner)
 	if err == nil {
 		return nil
 	}

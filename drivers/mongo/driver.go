@@ -123,22 +123,9 @@ func newStore(ctx context.Context, client *mongo.Client, cfg Config, own bool) (
 	return s, nil
 }
 
-// enter begins a call, which ends with the function that it returns. The context
-// that it returns also ends when Close waits no longer.
-func (s *Store) enter(ctx context.Context) (context.Context, func(), error) {
-	if err := s.gate.Enter(ctx); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := s.gate.Bound(ctx)
-	return ctx, func() {
-		cancel()
-		s.gate.Leave()
-	}, nil
-}
-
 // read calls f, which only reads.
 func (s *Store) read(ctx context.Context, f func(ctx context.Context) error) error {
-	inner, leave, err := s.enter(ctx)
+	inner, leave, err := s.gate.Begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +137,7 @@ func (s *Store) read(ctx context.Context, f func(ctx context.Context) error) err
 // again. Where its outcome is not known it calls it again, on a context of its own
 // and for a bounded time, until that tells. What stays unknown is an unsureError.
 func (s *Store) settle(ctx context.Context, try func(ctx context.Context) error) error {
-	inner, leave, err := s.enter(ctx)
+	inner, leave, err := s.gate.Begin(ctx)
 	if err != nil {
 		return err
 	}

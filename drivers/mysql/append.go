@@ -20,7 +20,7 @@ import (
 
 // Append stores the records of a request with one statement.
 func (s *Store) Append(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
-	ctx, done, err := s.enter(ctx)
+	ctx, done, err := s.gate.Begin(ctx)
 	if err != nil {
 		return driver.AppendResult{}, err
 	}
@@ -37,7 +37,7 @@ const groupMax = 100
 // for the disk for all of them.
 func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []driver.Outcome {
 	out := make([]driver.Outcome, len(reqs))
-	ctx, done, err := s.enter(ctx)
+	ctx, done, err := s.gate.Begin(ctx)
 	if err != nil {
 		for i := range out {
 			out[i].Err = err

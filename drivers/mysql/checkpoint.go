@@ -111,7 +111,7 @@ func (s *Store) DeleteCheckpoint(ctx context.Context, called string) error {
 
 // change makes a change that may be made twice, again until its outcome is known.
 func (s *Store) change(ctx context.Context, f func(context.Context, *session) error) error {
-	ctx, done, err := s.enter(ctx)
+	ctx, done, err := s.gate.Begin(ctx)
 	if err != nil {
 		return err
 	}

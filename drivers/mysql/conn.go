@@ -267,7 +267,7 @@ func (s *Store) unreachable(ctx context.Context, err error) error {
 
 // read calls f with a session, again on another connection if one breaks.
 func (s *Store) read(ctx context.Context, f func(context.Context, *session) error) error {
-	ctx, done, err := s.enter(ctx)
+	ctx, done, err := s.gate.Begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const (
 // Delete closes a stream. The record that closes it is stored first, with one
 // statement; then the snapshots are emptied, and with a purge the events.
 func (s *Store) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
-	ctx, done, err := s.enter(ctx)
+	ctx, done, err := s.gate.Begin(ctx)
 	if err != nil {
 		return driver.Appended{}, err
 	}

@@ -170,19 +170,6 @@ func (s *Store) checkRights(ctx context.Context, ses *session) error {
 	return nil
 }
 
-// enter begins a call, which ends with the function that it returns. The context
-// that it returns ends with ctx, and when Close has waited long enough.
-func (s *Store) enter(ctx context.Context) (context.Context, func(), error) {
-	if err := s.gate.Enter(ctx); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := s.gate.Bound(ctx)
-	return ctx, func() {
-		cancel()
-		s.gate.Leave()
-	}, nil
-}
-
 // Caps returns what the store claims, and its limits.
 func (s *Store) Caps() driver.Caps { return caps }
 

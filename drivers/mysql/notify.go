@@ -18,7 +18,7 @@ const (
 // tables, and when it sees that another process has: it asks for the last position
 // every 10 to 100 ms while it runs.
 func (s *Store) Listen(ctx context.Context, wake func()) error {
-	ctx, done, err := s.enter(ctx)
+	ctx, done, err := s.gate.Begin(ctx)
 	if err != nil {
 		return err
 	}

@@ -180,12 +180,11 @@ func (s *Store) session(ctx context.Context, conn *pgx.Conn) (*session, error) {
 
 // read calls f with a connection, for statements that only read.
 func (s *Store) read(ctx context.Context, f func(ctx context.Context, ses *session) error) error {
-	if err := s.gate.Enter(ctx); err != nil {
+	rctx, end, err := s.gate.Begin(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.gate.Leave()
-	rctx, cancel := s.gate.Bound(ctx)
-	defer cancel()
+	defer end()
 	c, ses, err := s.acquire(rctx)
 	if err == nil {
 		err = f(rctx, ses)

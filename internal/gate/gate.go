@@ -58,6 +58,19 @@ func (g *Gate) Bound(ctx context.Context) (bound context.Context, cancel func())
 	}
 }
 
+// Begin begins a call on a context that [Gate.Bound] returns, and which is not the one to
+// tell callers of; end releases that and ends the call. Errors: see [Gate.Enter].
+func (g *Gate) Begin(ctx context.Context) (bound context.Context, end func(), err error) {
+	if err := g.Enter(ctx); err != nil {
+		return nil, nil, err
+	}
+	bound, cancel := g.Bound(ctx)
+	return bound, func() {
+		cancel()
+		g.Leave()
+	}, nil
+}
+
 // Closing returns a channel that is closed when Close begins: what waits without doing
 // anything ends then.
 func (g *Gate) Closing() <-chan struct{} { return g.closing }

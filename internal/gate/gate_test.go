@@ -29,13 +29,12 @@ func TestClose(t *testing.T) {
 				g := gate.New()
 				var calls sync.WaitGroup
 				if row.call > 0 {
-					if err := g.Enter(t.Context()); err != nil {
+					ctx, end, err := g.Begin(t.Context())
+					if err != nil {
 						t.Fatal(err)
 					}
 					calls.Go(func() {
-						defer g.Leave()
-						ctx, cancel := g.Bound(t.Context())
-						defer cancel()
+						defer end()
 						select {
 						case <-ctx.Done():
 						case <-time.After(row.call):
@@ -62,6 +61,9 @@ func TestClose(t *testing.T) {
 				}
 				if err := g.Enter(t.Context()); err != driver.ErrClosed {
 					t.Errorf("Enter after Close: %v", err)
+				}
+				if _, _, err := g.Begin(t.Context()); err != driver.ErrClosed {
+					t.Errorf("Begin after Close: %v", err)
 				}
 			})
 		})
