@@ -77,7 +77,7 @@ func (w *written) append(ses session) error {
 	parts := w.req.Parts
 	w.streams, w.states = w.streams[:0], w.states[:0]
 	for i := range parts {
-		st, err := lookup(ses, parts[i].Stream)
+		st, err := w.find(ses, &parts[i])
 		if err != nil {
 			return err
 		}
@@ -106,6 +106,18 @@ func (w *written) append(ses session) error {
 		w.result.Parts[i] = driver.Appended{First: st.head + 1, Last: st.head + driver.Version(len(p.Records)), Position: pos}
 	}
 	return nil
+}
+
+// find returns the state of a part's stream. Where all depends on there being none, it
+// makes the stream at once: the row that makes it also says whether there was one.
+func (w *written) find(ses session, p *driver.Part) (stream, error) {
+	if base, exact := p.Expected.Exact(); exact && base == 0 && len(p.Records) > 0 && len(w.req.Parts) == 1 {
+		id, made, err := ses.exec(addStream, p.Stream)
+		if err != nil || made > 0 {
+			return stream{name: p.Stream, id: id}, err
+		}
+	}
+	return lookup(ses, p.Stream)
 }
 
 // alone reports whether err is the request's own, and nothing of it was written

@@ -29,7 +29,7 @@ var ddl = []string{
 		closed INTEGER NOT NULL DEFAULT 0
 	)`,
 	`CREATE TABLE {events} (
-		position INTEGER PRIMARY KEY AUTOINCREMENT,
+		position INTEGER PRIMARY KEY,
 		stream_id INTEGER NOT NULL,
 		version INTEGER NOT NULL,
 		id BLOB NOT NULL,
@@ -113,8 +113,7 @@ type texts [stmts]string
 const header = `iif(length(e.id) = 16, e.id || e.type || x'00' || e.encoding || x'00' || ifnull(e.tags, '') || x'00', NULL)`
 
 // addEvents returns the statement that stores n events of stream ?1 from version ?2
-// on, in their order. Besides the calls, what a statement reads and writes to count
-// positions up is saved.
+// on, in their order.
 func addEvents(n int) string {
 	b := []byte("INSERT INTO {events} (stream_id, version, id, type, encoding, time, tags, metadata, data) VALUES ")
 	for i := range n {
@@ -133,7 +132,7 @@ var statements = texts{
 
 	streamState: `SELECT s.id, s.closed, (SELECT max(e.version) FROM {events} e WHERE e.stream_id = s.id)
 		FROM {streams} s WHERE s.stream = ?1`,
-	addStream: `INSERT INTO {streams} (stream) VALUES (?1)`,
+	addStream: `INSERT INTO {streams} (stream) VALUES (?1) ON CONFLICT (stream) DO NOTHING`,
 	addEvent:  addEvents(1), add2Events: addEvents(2), add4Events: addEvents(4), add8Events: addEvents(8), add16Events: addEvents(16),
 
 	closeStream:  `UPDATE {streams} SET closed = ?2 WHERE id = ?1`,
