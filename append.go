@@ -104,7 +104,9 @@ func (s *Store) complete(ev Event) (unwrapped, error) {
 	if u.Time.IsZero() {
 		u.Time = s.clock()
 	}
-	u.Time = driver.FromMicros(driver.Micros(u.Time))
+	if cut := driver.FromMicros(driver.Micros(u.Time)); cut.Year() == u.Time.UTC().Year() {
+		u.Time = cut
+	} // else it is out of range, which driver.Check refuses
 	return u, nil
 }
 
@@ -146,6 +148,9 @@ func (s *Store) send(ctx context.Context, req driver.AppendRequest) ([]Appended,
 		} else {
 			out, err = s.drv.Append(ctx, req)
 		}
+		if err == nil && len(out.Parts) != len(req.Parts) {
+			err = fmt.Errorf("es: the driver says where %d parts of an append of %d are", len(out.Parts), len(req.Parts))
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -156,14 +161,8 @@ func (s *Store) send(ctx context.Context, req driver.AppendRequest) ([]Appended,
 			return nil, err
 		}
 		sent := owned(req)
-		return nil, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {
-			again := driver.AppendRequest{Parts: slices.Clone(sent.Parts)}
-			for i := range again.Parts {
-				if e, ok := base(again.Parts[i].Stream); ok {
-					again.Parts[i].Expected = e
-				}
-			}
-			return s.send(ctx, again)
+		return nil, s.unknown(err, func(ctx context.Context, bases []driver.UnknownPart) ([]Appended, error) {
+			return s.send(ctx, driver.Rebase(sent, bases))
 		})
 	}
 	s.hub.wake()
@@ -187,23 +186,15 @@ func owned(req driver.AppendRequest) driver.AppendRequest {
 
 // unknown gives an error of unknown outcome its Resend; other errors stay.
 // resend is given the exact versions at which the first was sent.
-func (s *Store) unknown(err error, resend func(context.Context, func(string) (Expected, bool)) ([]Appended, error)) error {
+func (s *Store) unknown(err error, resend func(context.Context, []driver.UnknownPart) ([]Appended, error)) error {
 	var u *driver.UnknownOutcomeError
 	if !errors.As(err, &u) {
 		return err
 	}
 	s.hub.wake() // it may be there
-	base := func(stream string) (Expected, bool) {
-		for _, p := range u.Parts {
-			if p.Stream == stream {
-				return driver.Exactly(p.Base), true
-			}
-		}
-		return 0, false
-	}
 	unknown := &UnknownOutcomeError{Parts: u.Parts, Err: u.Err}
 	unknown.resend = func(ctx context.Context) ([]Appended, error) {
-		out, err := resend(ctx, base)
+		out, err := resend(ctx, u.Parts)
 		var c *ConflictError
 		if errors.As(err, &c) && c.Expected.MayHold(c.Actual) {
 			// What was sent may yet arrive, and find the stream as it expects it.
@@ -257,10 +248,10 @@ func (s *Store) delete(ctx context.Context, req driver.DeleteRequest) (Appended,
 		return 1, nil
 	})
 	if err != nil {
-		return Appended{}, s.unknown(err, func(ctx context.Context, base func(string) (Expected, bool)) ([]Appended, error) {
+		return Appended{}, s.unknown(err, func(ctx context.Context, bases []driver.UnknownPart) ([]Appended, error) {
 			again := req
-			if e, ok := base(req.Stream); ok {
-				again.Expected = e
+			for _, b := range bases {
+				again.Expected = driver.Exactly(b.Base) // of the one stream
 			}
 			out, err := s.delete(ctx, again)
 			return []Appended{out}, err

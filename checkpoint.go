@@ -33,7 +33,8 @@ func (s *Store) Checkpoint(ctx context.Context, name string) (cp Checkpoint, err
 // SaveCheckpoint saves a checkpoint that was loaded or saved before and moved
 // since. It fails with [ErrCheckpointConflict] if another has saved it meanwhile,
 // so that of two readers of one name one stops. It returns the checkpoint to go
-// on with.
+// on with. After [ErrUnknownOutcome], load the checkpoint: it is the one saved or the one
+// before, and to save again would meet one's own as another's.
 func (s *Store) SaveCheckpoint(ctx context.Context, cp Checkpoint) (Checkpoint, error) {
 	c, err := driver.Checkpoints(s.drv)
 	if err != nil {

@@ -281,6 +281,11 @@ func TestSnapshots(t *testing.T) {
 		t.Errorf("another kind: %v, error %v", found, err)
 	}
 	sn, _, _ := s.LoadSnapshot(ctx, "s", "k")
+	for _, v := range []any{nil, balance{}, (*balance)(nil)} {
+		if err := sn.Decode(v); !errors.Is(err, es.ErrInvalid) || errors.Is(err, es.ErrCorrupt) {
+			t.Errorf("decoded into %#v: %v", v, err)
+		}
+	}
 	if err := sn.Decode(new([]string)); !errors.Is(err, es.ErrCorrupt) || !strings.Contains(err.Error(), `snapshot "k" of stream "s" at version 5`) {
 		t.Errorf("decoded as another type: %v", err)
 	}

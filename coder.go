@@ -61,15 +61,12 @@ func (c *coder) encode(ctx context.Context, stream string, u *unwrapped, meta []
 	if s == nil || err != nil {
 		return rec, err
 	}
-	rec.Encoding += sealedMark
-	p := eventPlace(stream, &rec)
-	if rec.Data, err = seal(s.key, purposeData, s.subject, p, rec.Data); err != nil {
-		return rec, err
+	sealed, err := s.seal(stream, rec)
+	if u.name == TypeDeleted && errors.Is(err, ErrShredded) { // meanwhile
+		rec.Metadata = nil
+		return rec, nil
 	}
-	if len(rec.Metadata) > 0 {
-		rec.Metadata, err = seal(s.key, purposeMetadata, s.subject, p, rec.Metadata)
-	}
-	return rec, err
+	return sealed, err
 }
 
 // marshal returns the data of an event as its codec encodes it, and the codec's

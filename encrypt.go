@@ -191,6 +191,20 @@ type sealer struct {
 	key     AEAD
 }
 
+// seal returns a record with its data and metadata encrypted.
+func (s *sealer) seal(stream string, rec driver.Record) (driver.Record, error) {
+	rec.Encoding += sealedMark
+	p := eventPlace(stream, &rec)
+	var err error
+	if rec.Data, err = seal(s.key, purposeData, s.subject, p, rec.Data); err != nil {
+		return rec, err
+	}
+	if len(rec.Metadata) > 0 {
+		rec.Metadata, err = seal(s.key, purposeMetadata, s.subject, p, rec.Metadata)
+	}
+	return rec, err
+}
+
 // sealer returns nil where nothing is to be encrypted.
 func (c *coder) sealer(ctx context.Context, stream, typ string) (*sealer, error) {
 	if c.rule == nil {

@@ -453,10 +453,18 @@ func TestDeleteOfAShreddedStream(t *testing.T) {
 			}
 		}
 	}
+	// The key may go between Key and Encrypt.
+	s := over(t, memory.New(), es.Encrypt(keyFunc(func(context.Context, string, bool) (es.AEAD, error) {
+		return aeadFunc{encrypt: func() ([]byte, error) { return nil, es.ErrShredded }}, nil
+	}), func(stream, typ string) (string, bool) { return stream, typ == es.TypeDeleted }))
+	put(t, s, "s", ann)
+	if out, err := s.Delete(es.WithMetadata(t.Context(), map[string]string{"by": secretMeta}), "s", es.Any, es.Tombstone); err != nil || out.Last != 2 || showsIn(t, s.Driver(), secretMeta) {
+		t.Errorf("%+v, %v", out, err)
+	}
 	// Other troubles with keys stop a delete.
 	f := overMemory()
 	put(t, over(t, f), "s", ann)
-	s := over(t, f, es.Encrypt(keyFunc(func(context.Context, string, bool) (es.AEAD, error) { return nil, errBroken }), es.EncryptAll()))
+	s = over(t, f, es.Encrypt(keyFunc(func(context.Context, string, bool) (es.AEAD, error) { return nil, errBroken }), es.EncryptAll()))
 	if _, err := s.Delete(t.Context(), "s", es.Any, es.Purge); !errors.Is(err, errBroken) || f.calls("delete") != 0 {
 		t.Errorf("%v, %d calls", err, f.calls("delete"))
 	}

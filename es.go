@@ -154,12 +154,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.call(ctx, Op{Name: "ping"}, func(ctx context.Context) (int, error) { return 0, s.drv.Ping(ctx) })
 }
 
-// Close lets the appends that wait for their turn be written, ends subscriptions
-// with [ErrClosed] and closes the driver's store: calls that run end, or fail with
-// ErrClosed. Nothing is tried again from then on, and once a write fails because
-// the database is busy or the like, the appends that still wait fail with
-// ErrClosed: nothing of them was sent, and Close waits for a database that does
-// not answer no longer than one write does. Closing again is no error.
+// Close lets the appends that wait for their turn be written, for up to 2 seconds, ends
+// subscriptions with [ErrClosed] and closes the driver's store: calls that run end, or
+// fail with ErrClosed. Nothing is tried again from then on, and once a write fails
+// because the database is busy or the like, or the time is over, the appends that still
+// wait fail with ErrClosed: nothing of them was sent. Closing again is no error.
 func (s *Store) Close() error {
 	if s.bare {
 		return nil

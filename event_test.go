@@ -474,6 +474,11 @@ func TestEventsRefused(t *testing.T) {
 	if err == nil || err.Error() != `es: time of event 0 to stream "s": 10000-01-01T00:00:00Z is not within the years 1 to 9999` || f.calls() != 0 {
 		t.Errorf("time: %v, %d calls", err, f.calls())
 	}
+	for _, far := range []time.Time{time.Unix(math.MaxInt64, 0), time.Unix(math.MinInt64, 0), time.Date(590_000, 1, 1, 0, 0, 0, 0, time.UTC)} { // as microseconds, they would be other times
+		if _, err = over(t, f).Append(t.Context(), "s", es.Any, es.Envelope{Event: ann, Time: far}); !errors.Is(err, es.ErrInvalid) || f.calls() != 0 {
+			t.Errorf("time %v: %v, %d calls", far, err, f.calls())
+		}
+	}
 	_, err = over(t, f).Append(t.Context(), "s", es.Any, es.Envelope{Event: ann, Tags: []string{"a", ""}})
 	if err == nil || err.Error() != `es: tag of event 0 to stream "s": is empty` || f.calls() != 0 {
 		t.Errorf("tag: %v, %d calls", err, f.calls())

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-es/es/driver"
 )
@@ -30,8 +31,9 @@ type queue struct {
 	busy    bool       // somebody writes
 	last    int        // how many the last write was of
 	waiting []*waiter  // in the order they came
-	idle    *sync.Cond // signalled when nobody writes any more
+	idle    *sync.Cond // signalled when nobody writes any more, and with late
 	closed  bool
+	late    bool // Close waits no longer
 }
 
 // waiter is an append that waits for its turn.
@@ -43,6 +45,7 @@ type waiter struct {
 	ready chan struct{} // closed when lead or out is set
 	lead  bool          // it is to write a group
 	out   driver.Outcome
+	again bool // nothing of it was stored, because another member's context had ended
 	taken bool // it leads or is in a group; guarded by queue.mu
 }
 
@@ -54,29 +57,39 @@ func newQueue(g driver.GroupAppender, single func(context.Context, driver.Append
 
 // append writes a request of one part.
 func (q *queue) append(ctx context.Context, req driver.AppendRequest, events, bytes int) (driver.AppendResult, error) {
+	for {
+		out, again := q.try(ctx, req, events, bytes)
+		if !again {
+			return out.Result, out.Err
+		}
+	}
+}
+
+// try is append but for what has to be done again.
+func (q *queue) try(ctx context.Context, req driver.AppendRequest, events, bytes int) (out driver.Outcome, again bool) {
 	if err := ctx.Err(); err != nil {
-		return driver.AppendResult{}, err
+		return driver.Outcome{Err: err}, false
 	}
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return driver.AppendResult{}, ErrClosed
+		return driver.Outcome{Err: ErrClosed}, false
 	}
 	if !q.busy && q.last > 1 { // those of the last group may be about to come
 		q.busy = true
 		q.mu.Unlock()
 		w := &waiter{ctx: ctx, req: req, events: events, bytes: bytes, taken: true}
 		q.write(w)
-		return w.out.Result, w.out.Err
+		return w.out, w.again
 	}
 	if !q.busy {
 		q.busy = true
 		q.mu.Unlock()
-		busy := false // the database was, or the like
+		busy := false
 		defer func() { q.pass(1, busy) }()
-		out, err := q.single(ctx, req)
-		busy = IsTransient(err)
-		return out, err
+		out.Result, out.Err = q.single(ctx, req)
+		busy = isBusy(out.Err)
+		return out, false
 	}
 	w := &waiter{ctx: ctx, req: req, events: events, bytes: bytes, ready: make(chan struct{})}
 	q.waiting = append(q.waiting, w)
@@ -86,15 +99,18 @@ func (q *queue) append(ctx context.Context, req driver.AppendRequest, events, by
 	case <-w.ready:
 	case <-ctx.Done():
 		if q.leave(w) {
-			return driver.AppendResult{}, ctx.Err()
+			return driver.Outcome{Err: ctx.Err()}, false
 		}
 		<-w.ready // it is being written: the driver ends soon, with the truth
 	}
 	if w.lead {
 		q.write(w)
 	}
-	return w.out.Result, w.out.Err
+	return w.out, w.again
 }
+
+// isBusy reports whether a write failed because the database was busy, or the like.
+func isBusy(err error) bool { return IsTransient(err) || errors.Is(err, ErrUnknownOutcome) }
 
 // leave takes a waiter out of the queue, unless it is being written already.
 func (q *queue) leave(w *waiter) bool {
@@ -113,7 +129,7 @@ func (q *queue) write(w *waiter) {
 	done, busy := false, false
 	defer func() {
 		for _, m := range group {
-			busy = busy || IsTransient(m.out.Err)
+			busy = busy || isBusy(m.out.Err)
 			if !done {
 				m.out = driver.Outcome{Err: lost(m.req, "the driver panicked while it wrote a group")}
 			}
@@ -141,8 +157,13 @@ func (q *queue) write(w *waiter) {
 			continue
 		}
 		m.out = outs[i]
-		if own := m.ctx.Err(); own != nil && errors.Is(m.out.Err, context.Canceled) && !errors.Is(m.out.Err, ErrUnknownOutcome) {
+		if !errors.Is(m.out.Err, context.Canceled) || errors.Is(m.out.Err, ErrUnknownOutcome) {
+			continue
+		}
+		if own := m.ctx.Err(); own != nil {
 			m.out.Err = own // why its context ended, and not that the group's did
+		} else {
+			m.again = ctx.Err() != nil
 		}
 	}
 	done = true
@@ -159,23 +180,28 @@ func lost(req driver.AppendRequest, why string) error {
 	return &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: p.Stream, Base: base}}, Err: errors.New(why)}
 }
 
-// groupContext returns a context with the values of the first member's that ends
-// when all members' have ended: none may stop what others still wait for.
+// patience is how long a group goes on when the context of a member has ended, and how
+// long Close waits for what waits.
+const patience = 2 * time.Second
+
+// groupContext returns a context with the values of the first member's. It ends when
+// all members' have ended, or some time after the first one has: that member waits no
+// longer for what the others would still wait for, and these begin again.
 func groupContext(group []*waiter) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(group[0].ctx))
-	for _, m := range group {
-		if m.ctx.Done() == nil {
-			return ctx, cancel
-		}
-	}
-	var left atomic.Int64
+	left, first := new(atomic.Int64), new(sync.Once)
 	left.Store(int64(len(group)))
 	stops := make([]func() bool, len(group))
 	for i, m := range group {
 		stops[i] = context.AfterFunc(m.ctx, func() {
 			if left.Add(-1) == 0 {
 				cancel()
+				return
 			}
+			first.Do(func() {
+				t := time.AfterFunc(patience, cancel)
+				context.AfterFunc(ctx, func() { t.Stop() })
+			})
 		})
 	}
 	return ctx, func() {
@@ -229,12 +255,8 @@ func (q *queue) gather(w *waiter) []*waiter {
 func (q *queue) pass(n int, busy bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed && busy {
-		for _, w := range q.waiting {
-			w.taken, w.out.Err = true, ErrClosed
-			close(w.ready)
-		}
-		q.waiting = nil
+	if q.closed && busy || q.late {
+		q.refuse()
 	}
 	q.last = n
 	if len(q.waiting) == 0 {
@@ -248,10 +270,19 @@ func (q *queue) pass(n int, busy bool) {
 	close(w.ready)
 }
 
+// refuse tells those that wait that the store was closed.
+func (q *queue) refuse() {
+	for _, w := range q.waiting {
+		w.taken, w.out.Err = true, ErrClosed
+		close(w.ready)
+	}
+	q.waiting = nil
+}
+
 func above(n, limit int) bool { return limit > 0 && n > limit }
 
-// close lets what waits be written, as long as the database is not busy, and
-// nothing new in.
+// close lets what waits be written, as long as the database is not busy and for a
+// bounded time, and nothing new in. What is being written then is the driver's to end.
 func (q *queue) close() {
 	if q == nil {
 		return
@@ -259,7 +290,15 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	for q.busy {
+	t := time.AfterFunc(patience, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.late = true
+		q.refuse()
+		q.idle.Broadcast()
+	})
+	defer t.Stop()
+	for q.busy && !q.late {
 		q.idle.Wait()
 	}
 }

@@ -882,3 +882,131 @@ func TestCloseAfterOtherErrors(t *testing.T) {
 		}
 	})
 }
+
+// A group that is stuck, as behind the lock of another's transaction, does not keep a
+// member whose context has ended for long, and the others are written without it.
+func TestAGroupThatIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const patience = 2 * time.Second
+		g := newSlowGroup()
+		g.onGroup = func(ctx context.Context, reqs []driver.AppendRequest) []driver.Outcome {
+			g.record(ctx, reqs...)()
+			outs := make([]driver.Outcome, len(reqs))
+			if slices.ContainsFunc(reqs, func(r driver.AppendRequest) bool { return r.Parts[0].Stream == "s1" }) {
+				<-ctx.Done()
+				for i := range outs {
+					outs[i].Err = ctx.Err()
+				}
+				return outs
+			}
+			return g.Store.(driver.GroupAppender).AppendGroup(ctx, reqs)
+		}
+		s := over(t, g)
+		var wg sync.WaitGroup
+		start := time.Now()
+		for w := range 4 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(w) * time.Microsecond) // in this order
+				ctx := t.Context()
+				if w == 1 {
+					c, cancel := context.WithDeadline(ctx, start.Add(50*time.Millisecond))
+					defer cancel()
+					ctx = c
+				}
+				out, err := s.Append(ctx, fmt.Sprint("s", w), es.NoStream, tick{})
+				if w == 1 {
+					is(t, "the one whose context ended", err, context.DeadlineExceeded)
+				} else if err != nil || out.Last != 1 {
+					t.Errorf("writer %d: %+v, error %v", w, out, err)
+				}
+				if d := time.Since(start); d > patience+100*time.Millisecond {
+					t.Errorf("writer %d: it returned after %v", w, d)
+				}
+			})
+		}
+		wg.Wait()
+		if !slices.Equal(g.sizes(), []int{1, 3, 2}) {
+			t.Errorf("groups of %v", g.sizes())
+		}
+	})
+}
+
+// Close comes to the driver's own also while a write does not end: the driver ends it.
+func TestCloseWhileAWriteIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSlowGroup()
+		closed := make(chan struct{})
+		g.onAppend = func(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+			defer g.record(ctx, req)()
+			<-closed
+			return driver.AppendResult{}, es.ErrClosed
+		}
+		g.onClose = func() error { close(closed); return nil }
+		s, err := es.New(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				_, err := s.Append(t.Context(), "s", es.Any, tick{})
+				is(t, "an append", err, es.ErrClosed)
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		if err := s.Close(); err != nil || time.Since(start) != 2*time.Second {
+			t.Errorf("closed after %v: %v", time.Since(start), err)
+		}
+		wg.Wait()
+		if !slices.Equal(g.sizes(), []int{1}) {
+			t.Errorf("groups of %v", g.sizes())
+		}
+	})
+}
+
+// A database that does not answer is waited for once, and not for each append that
+// waits.
+func TestCloseWhileOutcomesAreUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSlowGroup()
+		g.onAppend = func(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
+			defer g.record(ctx, req)()
+			return driver.AppendResult{}, &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: "s"}}, Err: errBroken}
+		}
+		s, err := es.New(g, es.RetryFor(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var unknown atomic.Int32
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if _, err := s.Append(t.Context(), "s", es.Exists, tick{}); errors.Is(err, es.ErrUnknownOutcome) {
+					unknown.Add(1)
+				} else {
+					is(t, "an append that was not sent", err, es.ErrClosed)
+				}
+			})
+		}
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		if !slices.Equal(g.sizes(), []int{1}) || unknown.Load() != 1 {
+			t.Errorf("groups of %v, %d unknown outcomes", g.sizes(), unknown.Load())
+		}
+	})
+}
+
+// What a driver says of another number of parts than it was given is no success.
+func TestDriverThatMiscountsParts(t *testing.T) {
+	f := overMemory()
+	f.onAppend = func(context.Context, driver.AppendRequest) (driver.AppendResult, error) {
+		return driver.AppendResult{}, nil
+	}
+	if out, err := over(t, f).Append(t.Context(), "s", es.Any, tick{}); err == nil {
+		t.Errorf("an append without a result: %+v", out)
+	}
+}

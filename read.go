@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/go-es/es/driver"
 )
@@ -68,7 +69,7 @@ func (o LimitOption) applyRead(s *readSettings) {
 // pageSize is what to ask for when left are still wanted (0: all).
 func pageSize(page, left int) int {
 	if page == 0 || left > 0 && left < page {
-		return left
+		return min(left, math.MaxInt32)
 	}
 	return page
 }
@@ -108,7 +109,7 @@ func (s *Store) read(ctx context.Context, stream string, opts []ReadOption, yiel
 	if err != nil {
 		return err
 	}
-	head := page.Head
+	head, closing := page.Head, false // closing: all that was given is the event that closed the stream
 	var next *ahead[driver.StreamPage]
 	defer func() { next.stop() }()
 	for {
@@ -141,11 +142,15 @@ func (s *Store) read(ctx context.Context, stream string, opts []ReadOption, yiel
 				return nil
 			}
 		}
+		closing = n == 1 && page.Records[0].Version == head && page.Records[0].Type == TypeDeleted
 		if !more {
 			return nil
 		}
 		if page, err = next.wait(); err != nil {
 			return err
+		}
+		if q.Backward && closing && len(page.Records) == 0 {
+			return nil // it was purged before
 		}
 		if q.Deleted && (len(page.Records) == 0 || page.Records[0].Version != q.From) {
 			return &StreamError{Stream: stream, Err: ErrStreamDeleted} // purged since the page before

@@ -446,3 +446,37 @@ func TestReadEmptyPage(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// What is left of a purged stream may come in a page that is not the last one: backward
+// the next one is empty.
+func TestReadBackwardOfAPurgedStream(t *testing.T) {
+	f := overMemory()
+	s := over(t, f)
+	for range 5 {
+		put(t, s, "s", tick{})
+	}
+	if _, err := s.Delete(t.Context(), "s", es.Any, es.Purge); err != nil {
+		t.Fatal(err)
+	}
+	f.onStream = func(ctx context.Context, q driver.StreamQuery) (driver.StreamPage, error) {
+		page, err := f.Store.ReadStream(ctx, q)
+		page.End = page.End && len(page.Records) == 0
+		return page, err
+	}
+	got := all(t, s.Read(t.Context(), "s", es.Deleted(), es.Backward()))
+	if len(got) != 1 || got[0].Version != 6 || got[0].Type != es.TypeDeleted {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A limit is bounded by nothing, although a page is.
+func TestLimitWithoutBound(t *testing.T) {
+	s := over(t, overMemory())
+	put(t, s, "s", tick{}, tick{})
+	if n := len(all(t, s.Read(t.Context(), "s", es.Limit(math.MaxInt)))); n != 2 {
+		t.Errorf("%d events", n)
+	}
+	if n := len(all(t, s.ReadAll(t.Context(), es.Limit(math.MaxInt)))); n != 2 {
+		t.Errorf("%d events of the feed", n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 
 	"github.com/go-es/es/driver"
 )
@@ -104,6 +105,9 @@ func (sn Snapshot) Decode(v any) error {
 func (sn Snapshot) decode(v any) error {
 	if sn.dec == nil {
 		return errNotRead
+	}
+	if p := reflect.ValueOf(v); p.Kind() != reflect.Pointer || p.IsNil() {
+		return &InvalidError{What: "what a snapshot is decoded into", Reason: fmt.Sprintf("%T is no pointer to a value", v)}
 	}
 	d := driver.Snapshot{Stream: sn.Stream, Kind: sn.Kind, Version: sn.Version, EventID: sn.EventID, Encoding: sn.encoding}
 	data, name, err := sn.dec.open(sn.dec.ctx, purposeSnapshot, snapshotPlace(&d), sn.data)
