@@ -99,10 +99,16 @@ func (a *attempt) append(c call, req driver.AppendRequest) (driver.AppendResult,
 		}
 		if isExact {
 			states := []driver.StreamState{there.stream()}
-			_, result, err := driver.Decide(req, states, func(int) (driver.Position, bool, error) {
+			write, result, err := driver.Decide(req, states, func(int) (driver.Position, bool, error) {
 				ok, err := a.stored(c.read, there)
 				return 0, ok, a.after(err)
 			})
+			if write { // the stream has come to the base meanwhile
+				if err := a.rest(c, pause); err != nil {
+					return driver.AppendResult{}, err
+				}
+				continue
+			}
 			if a.sent && errors.Is(err, driver.ErrConflict) && driver.MayHold(req, states) {
 				// What was sent before may arrive when the stream has grown.
 				err = &unsureError{fmt.Errorf("es: cassandra: the answer was lost, and the stream has not reached the version that was expected: %v", err)}
@@ -126,11 +132,19 @@ func (a *attempt) append(c call, req driver.AppendRequest) (driver.AppendResult,
 			return result, err
 		}
 		a.base, a.sent = there.version(), false
-		select {
-		case <-time.After(rand.N(pause)):
-		case <-c.read.Done():
-			return driver.AppendResult{}, c.read.Err()
+		if err := a.rest(c, pause); err != nil {
+			return driver.AppendResult{}, err
 		}
+	}
+}
+
+// rest waits up to a pause, before another request.
+func (a *attempt) rest(c call, pause time.Duration) error {
+	select {
+	case <-time.After(rand.N(pause)):
+		return nil
+	case <-c.read.Done():
+		return a.after(c.read.Err())
 	}
 }
 
@@ -153,7 +167,9 @@ func (a *attempt) put(c call) (*state, error) {
 			return &st, a.after(err)
 		case there.head != 0:
 			return there, nil
-		case begins || b == 0: // there is nothing at all
+		case begins:
+			return nil, corrupt("version %d of stream %q is there, and its bucket has no last version", a.base+1, a.stream)
+		case b == 0: // there is nothing at all
 			return there, nil
 		}
 		// The bucket has not begun. It may, if the one before ended at the base.

@@ -3,7 +3,6 @@ package cassandra
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -73,7 +72,7 @@ func (n *number) UnmarshalCQL(_ gocql.TypeInfo, b []byte) error {
 	case 8:
 		*n = number(binary.BigEndian.Uint64(b))
 	default:
-		return fmt.Errorf("a bigint has %d bytes", len(b))
+		return corrupt("a bigint has %d bytes", len(b))
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (s *Store) closing(ctx context.Context, stream string, st *state) (driver.I
 
 // erase removes the snapshots of a closed stream, and with a purge its events.
 func (s *Store) erase(ctx context.Context, req driver.DeleteRequest, last driver.Version) error {
-	if err := s.query(ctx, s.texts.dropSnapshots, forGood, req.Stream).Exec(); err != nil {
+	if err := s.dropSnapshots(ctx, req.Stream); err != nil {
 		return err
 	}
 	if req.Mode != driver.Purge {

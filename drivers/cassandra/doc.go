@@ -51,7 +51,8 @@
 // Those of one process to one stream at es.Any that come while another is under way
 // become one commit. The first time, and after an exact version of which nothing is
 // known at the border of a bucket, there are one or two reads before it. A delete is a
-// read and an append, a purge one conditional write more a bucket.
+// read, an append and a write that ends the snapshots; a purge has a read and a
+// conditional write more a bucket.
 //
 // A page of a stream is one query of rows, which have the head of the stream with them
 // if it is in their bucket. If the store knows that the stream goes on, it asks for the
@@ -137,8 +138,9 @@
 // All reads and writes are at QUORUM, conditional ones with SERIAL. With
 // consistency=local_quorum and serial=local_serial they stay in one data centre, and
 // then all who use the data have to work there: consensus in one data centre knows
-// nothing of another's. The choice is stored in es_meta when the tables are created,
-// and Open refuses another one. Do not change the replication of the keyspace without
+// nothing of another's. A store of [Open] then asks no node of another data centre, also
+// when it reaches none of its own; with [New] the session has to be made so. The choice is
+// stored in es_meta when the tables are created, and Open refuses another one. Do not change the replication of the keyspace without
 // a full repair.
 //
 // With replicas that agree in time, a majority of them has to be there: one of three
@@ -164,8 +166,11 @@
 //
 // # What a purge leaves
 //
-// Purged rows are deleted, and their bucket is marked: readers go by the mark, so rows
-// that a replica brings back after gc_grace stay invisible. The bytes stay in SSTables
+// Purged rows are deleted, and their bucket is marked, as are the snapshots of a closed
+// stream: readers go by the mark, so rows that a replica brings back after gc_grace stay
+// invisible. Of other deletes, of a checkpoint or a snapshot, Cassandra forgets after
+// gc_grace: repair the tables more often than that, as it asks for, or what was deleted
+// may come back. The bytes stay in SSTables
 // until these are compacted after gc_grace, and in snapshots and backups.
 //
 // # Rights

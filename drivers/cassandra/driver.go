@@ -67,8 +67,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // New returns a store that works through a session of the caller's, with the same
 // checks as [Open]. Consistency levels, timestamps and retries are set for each
 // statement and do not depend on the session's; its timeout should be above the
-// server's own. New never closes the session; close the store first. Config.Cluster
-// is nil.
+// server's own. With Config.Local, the session must have been made with
+// gocql.DataCentreHostFilter(Config.DC) as its HostFilter, which New cannot see: a policy
+// that prefers a data centre falls back to others when none of its nodes answers.
+// New never closes the session; close the store first. Config.Cluster is nil.
 func New(ctx context.Context, session *gocql.Session, cfg Config) (*Store, error) {
 	if session == nil {
 		return nil, invalid("the *gocql.Session is nil")
@@ -92,6 +94,12 @@ func connect(ctx context.Context, cfg *Config) (*gocql.Session, error) {
 			policy = gocql.DCAwareRoundRobinPolicy(cfg.DC)
 		}
 		cluster.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(policy)
+	}
+	if cfg.Local {
+		// A policy prefers the nodes of a data centre, and falls back to others. Such a
+		// node would take LOCAL_SERIAL for its own data centre, whose consensus knows
+		// nothing of this one's.
+		cluster.HostFilter = only(cfg.DC, cluster.HostFilter)
 	}
 	cluster.ReconnectInterval = reconnect
 	if cluster.Logger == nil {
@@ -117,6 +125,12 @@ func connect(ctx context.Context, cfg *Config) (*gocql.Session, error) {
 		}()
 		return nil, ctx.Err()
 	}
+}
+
+// only lets the nodes of a data centre through, of those that another filter does.
+func only(dc string, other gocql.HostFilter) gocql.HostFilter {
+	local := gocql.DataCentreHostFilter(dc)
+	return gocql.HostFilterFunc(func(h *gocql.HostInfo) bool { return local.Accept(h) && (other == nil || other.Accept(h)) })
 }
 
 // reconnect is how often nodes that were down are tried again.

@@ -83,7 +83,7 @@ func (b backend) Fetch(ctx context.Context, runs []sequencer.Run) ([]sequencer.E
 					}
 				}
 			}
-			if size += w.size; w.next <= w.to {
+			if size += w.size; w.next <= w.to || size >= fetchBytes {
 				return events, nil
 			}
 		}

@@ -41,10 +41,12 @@ func (s *Store) list(ctx context.Context, q driver.ListQuery) (driver.ListPage, 
 			if n++; !strings.HasPrefix(name, q.Prefix) {
 				return it.Close()
 			}
-			if v != nil {
-				at := state{head: *v}
-				found[shard] = append(found[shard], driver.StreamInfo{Stream: name, Version: at.version(), Closed: at.closed()})
+			if v == nil {
+				it.Close()
+				return corrupt("the register of stream %q has no version", name)
 			}
+			at := state{head: *v}
+			found[shard] = append(found[shard], driver.StreamInfo{Stream: name, Version: at.version(), Closed: at.closed()})
 		}
 		cut[shard] = n == each
 		return it.Close()

@@ -39,8 +39,8 @@ var tables = []table{
 		"(shard int, stream text, v bigint, PRIMARY KEY (shard, stream))", nil},
 	{"checkpoints", map[string]string{"name": "text", "rev": "blob", "position": "bigint", "seen_at": "bigint", "seen_id": "blob"},
 		"(name text PRIMARY KEY, rev blob, position bigint, seen_at bigint, seen_id blob)", nil},
-	{"snapshots", map[string]string{"stream": "text", "kind": "text", "generation": "bigint", "data": "blob"},
-		"(stream text, kind text, generation bigint, data blob, PRIMARY KEY (stream, kind, generation)) WITH CLUSTERING ORDER BY (kind ASC, generation DESC)", nil},
+	{"snapshots", map[string]string{"stream": "text", "kind": "text", "generation": "bigint", "data": "blob", "closed": "boolean"},
+		"(stream text, kind text, generation bigint, data blob, closed boolean static, PRIMARY KEY (stream, kind, generation)) WITH CLUSTERING ORDER BY (kind ASC, generation DESC)", nil},
 }
 
 func (cfg *Config) table(name string) string {
@@ -101,8 +101,8 @@ const (
 	lockKey = "creating"
 	slots   = 61 // a prime number of seconds: who looks once an hour, or a day, looks at another one each time
 
-	lockFor   = 90 * time.Second // that the creator has
-	defineFor = 30 * time.Second // for one table
+	lockFor   = 90 * time.Second // for which a creator is alone
+	createFor = 60 * time.Second // for which it creates at most
 )
 
 func (cfg *Config) newMeta() meta {
@@ -152,14 +152,21 @@ func (s *Store) prepare(ctx context.Context) error {
 		return fmt.Errorf("%w: there is a table %s, and none that is named %s: choose a prefix, or another keyspace", driver.ErrSchema, s.cfg.qualified(name), s.cfg.table("meta"))
 	}
 	if m.version == 0 || len(found) < len(tables) {
-		if s.cfg.CheckOnly {
+		if s.cfg.CheckOnly && m.version == 0 {
 			return &driver.SchemaError{Known: schemaVersion}
 		}
-		if m.version > 0 {
+		if m.version > 0 { // it is written last: all others are there, unless they have gone
+			if found, err = s.lookAtTables(ctx); err != nil {
+				return err
+			}
+		}
+		if m.version > 0 && len(found) < len(tables) {
 			return fmt.Errorf("%w: the table %s is missing", driver.ErrSchema, s.cfg.qualified(s.missing(found)))
 		}
-		if m, err = s.create(ctx); err != nil {
-			return err
+		if m.version == 0 {
+			if m, err = s.create(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	switch {
@@ -228,20 +235,27 @@ func (s *Store) lookAtTables(ctx context.Context) (map[string]bool, error) {
 func (s *Store) create(ctx context.Context) (meta, error) {
 	began := time.Now()
 	me := driver.NewID(began).String()
-	if err := s.define(ctx, 0); err != nil {
+	first, cancel := context.WithTimeout(ctx, createFor)
+	defer cancel()
+	if err := s.define(first, 0); err != nil {
 		return meta{}, err
 	}
+	var asked time.Time // for the lock; the first time, if an answer was lost
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		m, err := s.readMeta(ctx)
 		if err == nil && m.version > 0 {
 			return m, nil
 		}
-		mine := false
 		if err == nil {
-			mine, err = s.lock(ctx, me)
-		}
-		if err == nil && mine {
-			break
+			if asked.IsZero() {
+				asked = time.Now()
+			}
+			var mine bool
+			if mine, err = s.lock(ctx, me); mine && err == nil {
+				break
+			} else if err == nil {
+				asked = time.Time{}
+			}
 		}
 		if err != nil && (fateOf(err) == wrong && !isMissing(err) || time.Since(began) > lockFor) {
 			return meta{}, err
@@ -252,12 +266,14 @@ func (s *Store) create(ctx context.Context) (meta, error) {
 		case <-time.After(pause):
 		}
 	}
-	since := time.Now()
+	alone, cancel := context.WithDeadline(ctx, asked.Add(createFor))
+	defer cancel()
 	for i := range tables {
-		if time.Since(since) > lockFor/2 {
-			return meta{}, driver.Transient(errors.New("es: cassandra: creating the tables takes too long"))
+		err := s.define(alone, i)
+		if err != nil && alone.Err() != nil && ctx.Err() == nil {
+			err = driver.Transient(fmt.Errorf("es: cassandra: creating the tables takes longer than %v: %w", createFor, fail(err)))
 		}
-		if err := s.define(ctx, i); err != nil {
+		if err != nil {
 			return meta{}, err
 		}
 	}
@@ -288,11 +304,11 @@ func (s *Store) lock(ctx context.Context, me string) (bool, error) {
 	return applied || creator != nil && *creator == me, err
 }
 
-// define creates a table and waits until all nodes know it. That may take longer
-// than the client waits for an answer.
+// define creates a table and waits until all nodes know it, which may take longer than
+// the client waits for an answer: until the context ends it asks again.
 func (s *Store) define(ctx context.Context, i int) error {
 	for _, text := range s.cfg.creation(i) {
-		for since, pause := time.Now(), 50*time.Millisecond; ; pause = min(2*pause, time.Second) {
+		for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 			err := s.query(ctx, text).Exec()
 			if err == nil {
 				err = s.client.AwaitSchemaAgreement(ctx)
@@ -300,10 +316,14 @@ func (s *Store) define(ctx context.Context, i int) error {
 			if err == nil {
 				break
 			}
-			if fateOf(err) == wrong || ctx.Err() != nil || time.Since(since) > defineFor {
+			if fateOf(err) == wrong {
 				return err
 			}
-			time.Sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return err
+			}
 		}
 	}
 	return nil

@@ -98,6 +98,8 @@ func notConnected(cfg *Config, err error) error {
 		return nil
 	case strings.Contains(err.Error(), "does not exist"):
 		return noKeyspace(cfg)
+	case strings.Contains(err.Error(), "host was filtered"):
+		return driver.Transient(fmt.Errorf("es: cassandra: no node of data centre %q is reached by the hosts that were given", cfg.DC))
 	}
 	text := err.Error()
 	if p, ok := cfg.Cluster.Authenticator.(gocql.PasswordAuthenticator); ok && p.Password != "" {

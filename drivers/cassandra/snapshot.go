@@ -16,8 +16,12 @@ import (
 // A snapshot is written with its version as its timestamp, so that the newest one
 // stays whatever comes first, without a condition. What is deleted with the highest
 // timestamp stays deleted: DeleteSnapshot therefore begins a new generation, which
-// is a row of its own, and a delete of the stream ends all of them.
-const forGood int64 = math.MaxInt64 - 1
+// is a row of its own, and a delete of the stream ends all of them, and says so for
+// ever: a deletion itself is forgotten after gc_grace.
+const (
+	forGood  int64 = math.MaxInt64 - 2
+	evenThen int64 = math.MaxInt64 - 1
+)
 
 // generations remembers those that are not 0.
 type generations struct {
@@ -55,8 +59,9 @@ func (s *Store) LoadSnapshot(ctx context.Context, stream, kind string) (snap dri
 }
 
 func (s *Store) snapshot(ctx context.Context, stream, kind string) (generation int64, data []byte, err error) {
-	err = s.query(ctx, s.texts.loadSnapshot, stream, kind).Scan(&generation, &data)
-	if errors.Is(err, gocql.ErrNotFound) {
+	var closed flag
+	err = s.query(ctx, s.texts.loadSnapshot, stream, kind).Scan(&generation, &data, &closed)
+	if errors.Is(err, gocql.ErrNotFound) || err == nil && bool(closed) {
 		return 0, nil, nil
 	}
 	if generation > 0 {
@@ -89,7 +94,7 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap driver.Snapshot) error {
 			case err != nil:
 				return &unsureError{fail(err)}
 			case st.closed():
-				if err := s.query(c.write, s.texts.dropSnapshots, forGood, snap.Stream).Exec(); err != nil {
+				if err := s.dropSnapshots(c.write, snap.Stream); err != nil {
 					return &unsureError{fail(err)}
 				}
 				return deleted(snap.Stream)
@@ -112,6 +117,14 @@ func (s *Store) DeleteSnapshot(ctx context.Context, stream, kind string) error {
 		b.Query(s.texts.dropGeneration, forGood, stream, kind, generation)
 		return sent(s.client.ExecuteBatch(b))
 	}))
+}
+
+// dropSnapshots removes the snapshots of a closed stream.
+func (s *Store) dropSnapshots(ctx context.Context, stream string) error {
+	b := s.batch(ctx)
+	b.Query(s.texts.dropSnapshots, forGood, stream)
+	b.Query(s.texts.closeSnapshots, evenThen, stream)
+	return s.client.ExecuteBatch(b)
 }
 
 func packSnapshot(snap *driver.Snapshot) []byte {

@@ -13,7 +13,7 @@ type texts struct {
 	loadCheckpoint, firstCheckpoint, nextCheckpoint string
 	listCheckpoints, deleteCheckpoint               string
 	loadSnapshot, saveSnapshot, newGeneration       string
-	dropGeneration, dropSnapshots                   string
+	dropGeneration, dropSnapshots, closeSnapshots   string
 }
 
 func (cfg *Config) texts() *texts {
@@ -56,10 +56,11 @@ func (cfg *Config) texts() *texts {
 		listCheckpoints:  names("SELECT name, rev, position, seen_at, seen_id FROM {checkpoints}"),
 		deleteCheckpoint: names("DELETE FROM {checkpoints} WHERE name = ? IF EXISTS"),
 
-		loadSnapshot:   names("SELECT generation, data FROM {snapshots} WHERE stream = ? AND kind = ? LIMIT 1"),
+		loadSnapshot:   names("SELECT generation, data, closed FROM {snapshots} WHERE stream = ? AND kind = ? LIMIT 1"),
 		saveSnapshot:   names("INSERT INTO {snapshots} (stream, kind, generation, data) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"),
 		newGeneration:  names("INSERT INTO {snapshots} (stream, kind, generation) VALUES (?, ?, ?) USING TIMESTAMP ?"),
 		dropGeneration: names("DELETE FROM {snapshots} USING TIMESTAMP ? WHERE stream = ? AND kind = ? AND generation <= ?"),
 		dropSnapshots:  names("DELETE FROM {snapshots} USING TIMESTAMP ? WHERE stream = ?"),
+		closeSnapshots: names("UPDATE {snapshots} USING TIMESTAMP ? SET closed = true WHERE stream = ?"),
 	}
 }

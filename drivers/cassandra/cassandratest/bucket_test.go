@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gocql/gocql"
+
 	"github.com/go-es/es/driver"
+	"github.com/go-es/es/drivers/cassandra"
 )
 
 func record(kind string) driver.Record {
@@ -169,5 +174,107 @@ func TestManyBuckets(t *testing.T) {
 		if err != nil || len(page.Records) != 1 || page.Records[0].Version != events+4 {
 			t.Errorf("after a purge, backward %t: %d records: %v", backward, len(page.Records), err)
 		}
+	}
+}
+
+// observer is called after each query, before its answer is given.
+type observer func(q gocql.ObservedQuery)
+
+func (f observer) ObserveQuery(_ context.Context, q gocql.ObservedQuery) { f(q) }
+
+// An append that is refused, at a version to which the stream grows while the refusal
+// is looked into, is made.
+func TestGrowsMeanwhile(t *testing.T) {
+	const bucket = 16
+	dsn := empty(t, server(t), fmt.Sprint("bucket=", bucket))
+	ctx := t.Context()
+	other, err := open(ctx, dsn)
+	must(t, err)
+	defer other.Close()
+	must(t, appendTo(ctx, other, "s", driver.NoStream, 8))
+
+	cfg, err := cassandra.ParseDSN(dsn)
+	must(t, err)
+	var grow sync.Once
+	cfg.Cluster.QueryObserver = observer(func(q gocql.ObservedQuery) {
+		if strings.HasPrefix(q.Statement, "SELECT DISTINCT") && len(q.Values) == 2 && fmt.Sprint(q.Values...) == "s1" {
+			grow.Do(func() {
+				if err := errors.Join(appendTo(ctx, other, "s", 8, 16), appendTo(ctx, other, "s", 24, 8)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	s, err := cassandra.Open(ctx, cfg)
+	must(t, err)
+	defer s.Close()
+	must(t, appendTo(ctx, s, "s", 32, 3))
+	page, err := other.ReadStream(ctx, driver.StreamQuery{Stream: "s"})
+	must(t, err)
+	if page.Head != 35 || len(page.Records) != 35 {
+		t.Errorf("head %d, %d records", page.Head, len(page.Records))
+	}
+	grow.Do(func() { t.Error("the stream did not grow between") })
+}
+
+// The event at a version is there, and its bucket says nothing of it; a register has no
+// version.
+func TestRowsNotWhole(t *testing.T) {
+	dsn := empty(t, server(t))
+	s, err := open(t.Context(), dsn)
+	must(t, err)
+	defer s.Close()
+	execute(t, dsn, fmt.Sprintf("INSERT INTO %s (stream, bucket, first, id, data) VALUES ('s', 0, 1, 0x00, 0x00)", table(dsn, "events")))
+	for _, e := range []driver.Expected{driver.NoStream, driver.Any} {
+		if err := appendTo(t.Context(), s, "s", e, 1); !errors.Is(err, driver.ErrCorrupt) {
+			t.Errorf("an append at %v: %v", e, err)
+		}
+	}
+	execute(t, dsn, fmt.Sprintf("INSERT INTO %s (shard, stream) VALUES (3, 's')", table(dsn, "seqv")))
+	if _, err := s.ListStreams(t.Context(), driver.ListQuery{}); !errors.Is(err, driver.ErrCorrupt) {
+		t.Errorf("a listing: %v", err)
+	}
+}
+
+// What a replica brings back after gc_grace does not make the snapshot of a closed
+// stream come back.
+func TestSnapshotStaysDeleted(t *testing.T) {
+	dsn := empty(t, server(t))
+	ctx := t.Context()
+	opened, err := open(ctx, dsn)
+	must(t, err)
+	defer opened.Close()
+	s := opened.(driver.SnapshotStore)
+	snap := driver.Snapshot{Stream: "s", Kind: "k", Version: 1, EventID: driver.NewID(time.Now()), Encoding: "json", Data: []byte("{}")}
+	must(t, appendTo(ctx, opened, "s", driver.NoStream, 1))
+	must(t, s.SaveSnapshot(ctx, snap))
+	var data []byte
+	must(t, admin(t, dsn).Query("SELECT data FROM "+table(dsn, "snapshots")+" WHERE stream = 's'").Scan(&data))
+	_, err = opened.Delete(ctx, driver.DeleteRequest{Stream: "s", Expected: driver.Any, Mode: driver.Purge, Record: record(driver.TypeDeleted)})
+	must(t, err)
+	// As if the deletion had been forgotten: above it.
+	back := fmt.Sprintf("INSERT INTO %s (stream, kind, generation, data) VALUES ('s', 'k', 0, 0x%x) USING TIMESTAMP %d", table(dsn, "snapshots"), data, int64(math.MaxInt64))
+	execute(t, dsn, back)
+	var rows int
+	must(t, admin(t, dsn).Query("SELECT count(*) FROM "+table(dsn, "snapshots")+" WHERE stream = 's' AND kind = 'k'").Scan(&rows))
+	if rows != 1 {
+		t.Fatalf("%d rows: the deletion covers what was brought back", rows)
+	}
+	if got, err := s.LoadSnapshot(ctx, "s", "k"); err != nil || got.Version != 0 {
+		t.Errorf("a snapshot at version %d came back: %v", got.Version, err)
+	}
+}
+
+// A store that works in one data centre asks no node of another one, also when it has
+// no others.
+func TestLocal(t *testing.T) {
+	dsn := with(fresh(t, server(t)), "consistency=local_quorum", "serial=local_serial")
+	ctx := t.Context()
+	s, err := open(ctx, with(dsn, "dc=datacenter1"))
+	must(t, err)
+	must(t, appendTo(ctx, s, "s", driver.NoStream, 1))
+	must(t, s.Close())
+	if _, err = open(ctx, with(dsn, "dc=elsewhere")); err == nil || !strings.Contains(err.Error(), `no node of data centre "elsewhere"`) {
+		t.Errorf("another data centre: %v", err)
 	}
 }
