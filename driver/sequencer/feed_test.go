@@ -263,3 +263,37 @@ func TestContext(t *testing.T) {
 		}
 	})
 }
+
+// neverRaises is a process whose registers cannot be written.
+type neverRaises struct{ registers }
+
+func (neverRaises) Raise(context.Context, []sequencer.Span) error { return errLost }
+
+// Marks are cleared only when the registers have what they marked: who finds no marks
+// at rest looks no further.
+func TestRaisedBeforeCleared(t *testing.T) {
+	for _, kind := range []kind{perCommit, perStream} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(kind, 1)
+			w.fill(t, 5)
+			first := sequencer.New(neverRaises{registers{&process{world: w}}}, sequencer.Config{})
+			var q driver.FeedQuery
+			for range 10 {
+				page, err := first.ReadAll(t.Context(), q)
+				if err == nil {
+					q.After = page.Next
+				}
+				time.Sleep(time.Second)
+			}
+			if q.After != 5 {
+				t.Fatalf("%s: read up to %d", kind, q.After)
+			}
+			toEnd(t, sequencer.New((&process{world: w}).backend(), sequencer.Config{}), driver.FeedQuery{})
+			for i := range 5 {
+				if v := w.seqv[fmt.Sprint("filled-", i)]; v != 1 {
+					t.Errorf("%s: the register of stream %d is %d", kind, i, v)
+				}
+			}
+		})
+	}
+}

@@ -2,11 +2,9 @@ package sequencer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/go-es/es/driver"
@@ -321,21 +319,19 @@ func (r *round) settle(ctx context.Context) error {
 		r.marks, r.done, r.own = nil, r.done || r.own, false
 		return nil
 	}
-	var raised error
-	var wait sync.WaitGroup
+	// Whoever finds no marks looks at no registers: they have to be raised before.
 	if r.own {
-		wait.Go(func() { raised = r.s.reg.Raise(ctx, tops(r.tip.Spans)) })
-	}
-	var cleared error
-	if len(marks) > 0 {
-		cleared = r.s.b.Clear(ctx, marks)
-	}
-	wait.Wait()
-	if r.marks = nil; cleared == nil && len(marks) > 0 { // what was not cleared is listed again
-		r.cleared.add(marks)
-	}
-	if r.own && raised == nil {
+		if err := r.s.reg.Raise(ctx, tops(r.tip.Spans)); err != nil {
+			return err
+		}
 		r.own, r.done = false, true
 	}
-	return errors.Join(raised, cleared)
+	if r.marks = nil; len(marks) == 0 {
+		return nil
+	}
+	err := r.s.b.Clear(ctx, marks)
+	if err == nil { // what was not cleared is listed again
+		r.cleared.add(marks)
+	}
+	return err
 }

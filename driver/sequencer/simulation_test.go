@@ -328,6 +328,16 @@ func finish(w *world, s feed, o *observer) {
 		}
 		versions[r.Stream] = max(versions[r.Stream], r.Version)
 	}
+	if w.kind == exact {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for stream, v := range versions {
+		if w.seqv[stream] != v {
+			o.wrong("at rest, the register of %s is %d, and its last version %d", stream, w.seqv[stream], v)
+		}
+	}
 	for p, id := range o.ids {
 		if int(p) > len(all) || all[p-1].ID != id {
 			o.wrong("position %d was %v once, and is not now", p, id)
