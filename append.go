@@ -25,7 +25,9 @@ func To(stream string, expected Expected, events ...Event) Part {
 }
 
 // Append appends events to a stream, all or none, if the stream is at the
-// expected version. Once it has returned, every reader sees them.
+// expected version. Once it has returned, every reader of the stream sees them, and
+// every reader of the feed where Caps.PositionOnAppend; elsewhere the feed of another
+// process has them a moment later.
 //
 // Errors: a [*ConflictError] if the stream is not at the expected version; a
 // [*StreamError] if it was deleted; a [*TooLargeError], an [*InvalidError] or an

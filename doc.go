@@ -41,6 +41,10 @@
 // the data of one person can be made unreadable. Each record says how it was
 // encoded, so all that was ever written stays readable when settings change.
 //
+// A Go type that changes reads what was stored before by an UnmarshalJSON of its own, an
+// upcaster: see the example of that name. Data that fits no such type is an [ErrCorrupt]
+// of the record.
+//
 // # Above
 //
 // Package aggregate holds domain objects whose state is made of events. Package

@@ -56,7 +56,9 @@ func (k singleKey) Key(context.Context, string, bool) (AEAD, error) {
 }
 
 // Rule says whether what is stored under a type in a stream is encrypted, and
-// with the key of which subject. It must be a function of its arguments alone.
+// with the key of which subject. It must be a function of its arguments alone, for
+// good: so choose names of streams from which the subject follows, such as one that
+// begins with the customer whose data it holds.
 type Rule func(stream, typ string) (subject string, ok bool)
 
 // EncryptTypes is a [Rule] that encrypts the types named, with the stream as the

@@ -2,9 +2,11 @@ package es_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/go-es/es"
@@ -384,4 +386,50 @@ func ExampleWithHooks() {
 	// Output:
 	// append account-42 events: 2 error: <nil>
 	// append account-42 events: 0 error: es: conflict: stream "account-42" is at version 2, expected: no stream
+}
+
+// Renamed had one string, Name, before it had two.
+type Renamed struct{ First, Last string }
+
+func (Renamed) EventType() string { return "customer.renamed" }
+
+// UnmarshalJSON is the upcaster: it makes what was stored then what it is now.
+func (r *Renamed) UnmarshalJSON(data []byte) error {
+	type now Renamed // without this method
+	var old struct {
+		now
+		Name string
+	}
+	if err := json.Unmarshal(data, &old); err != nil {
+		return err
+	}
+	if *r = Renamed(old.now); old.Name != "" {
+		r.First, r.Last, _ = strings.Cut(old.Name, " ")
+	}
+	return nil
+}
+
+// Stored events never change, and Go types do. A type that reads its older forms too
+// needs no other change anywhere: not in aggregates, and not in projections.
+func Example_upcaster() {
+	store := openStore()
+	defer store.Close()
+	ctx := context.Background()
+	old := es.Raw{Type: "customer.renamed", Encoding: "json", Data: []byte(`{"Name":"Ada Lovelace"}`)}
+	if _, err := store.Append(ctx, "customer-1", es.NoStream, old, Renamed{"Grace", "Hopper"}); err != nil {
+		log.Fatal(err)
+	}
+	for rec, err := range store.Read(ctx, "customer-1") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		e, err := es.As[Renamed](rec)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s, %s\n", e.Last, e.First)
+	}
+	// Output:
+	// Lovelace, Ada
+	// Hopper, Grace
 }

@@ -41,7 +41,8 @@ func Resume(cp Checkpoint) FeedOption {
 	})
 }
 
-// Types lets only events of these types through.
+// Types lets only events of these types through. Several Types add up, as several
+// Prefixes do; of several After and Resume the last one counts.
 func Types(types ...string) FeedOption {
 	return feedOption(func(s *feedSettings) {
 		s.filter.Types = append(s.filter.Types, types...)
@@ -88,6 +89,12 @@ func (p Page) Checkpoint(cp Checkpoint) Checkpoint {
 // store, to its end, none left out, none twice. Within a stream they come in the
 // order of their versions. An error is the last thing that it gives. See
 // [Store.Read] for what holds of the loop.
+//
+// Without Caps.PositionOnAppend events get their positions when the feed is read, and
+// the end comes after all that this process has appended. What another one has appended
+// a moment ago may come after it: see [Store.Settled]. In a transaction of the caller's
+// (see [Store.With]) the feed may stop before events of others that are being written,
+// and a read waits for them: give it a context that ends.
 func (s *Store) ReadAll(ctx context.Context, opts ...FeedOption) iter.Seq2[Record, error] {
 	return s.events(ctx, opts, false)
 }
@@ -361,8 +368,11 @@ func (s *Store) Head(ctx context.Context) (p Position, err error) {
 	return p, err
 }
 
-// Settled returns the last version of a stream that has a position in the feed:
-// where Caps.PositionOnAppend, the stream's last version.
+// Settled returns up to which version the events of a stream have positions, so that a
+// reader of the feed comes to them. A program that must not go on before a projection
+// has what it wrote asks until Settled has reached that version, reads [Store.Head], and
+// waits until the projection's checkpoint is there. Where Caps.PositionOnAppend, it is
+// the stream's last version at once.
 func (s *Store) Settled(ctx context.Context, stream string) (v Version, err error) {
 	if err := driver.CheckName("stream", stream); err != nil {
 		return 0, err

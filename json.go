@@ -23,7 +23,7 @@ import (
 // fit at once, encoding/json itself does it, so that UnmarshalJSON may be called
 // twice, for two values.
 //
-// It refuses what encoding/json would change or could not read back:
+// It refuses what encoding/json would change or could not read back, any excepted:
 //
 //   - a string that is not valid UTF-8, also one that MarshalText returns: bytes
 //     that are no text belong into a []byte;
@@ -34,7 +34,8 @@ import (
 //   - the first event of a Go type, if it cannot be decoded. The later ones are
 //     not decoded: what fails for some values only is for the type's tests.
 //
-// As ever in Go, fields that are not exported are not stored.
+// As ever in Go, fields that are not exported are not stored, and what is in an any
+// comes back as encoding/json reads it: numbers as float64, bytes as base64 in a string.
 var JSON Codec = jsonCodec{}
 
 type jsonCodec struct{}

@@ -107,11 +107,13 @@ func (r Record) Raw() (Raw, error) {
 // Envelope returns the whole event, to be appended as it is to another store or
 // stream: id, time, metadata and tags stay. The error is a [*DecodeError].
 //
-// Not all of a store can be copied so: a record whose key was deleted is
-// [ErrShredded]; the last event of a deleted stream, of type [TypeDeleted], cannot
-// be appended, but made with [Store.Delete], with another id; and the events that
-// are left of a purged stream begin at a higher version, and those of the copy at
-// 1. Positions are new. For a whole store use the database's own means of copying.
+// Not all of a store can be copied so. A record whose key was deleted is
+// [ErrShredded]; where it is left out, all that follow it have lower versions in the
+// copy. The last event of a deleted stream, of type [TypeDeleted], cannot be appended,
+// but made with [Store.Delete], with another id; a record does not tell a tombstone
+// from a purge. Of a purged stream that event alone is left: before its copy can be
+// deleted, and closed for good, an event of your own must be appended to it. Positions
+// are new. Where both stores are of one database, use its own means of copying.
 func (r Record) Envelope() (Envelope, error) {
 	raw, err := r.Raw()
 	if err != nil {

@@ -39,7 +39,8 @@ type member struct {
 // got them. If f raises no events nothing is stored, and nothing is checked.
 //
 // With [CommandID], a command is recognised as done before when f gets the first of
-// the aggregates that it changed; what f returns then does not count. The results
+// the aggregates that it changed: Get or GetOrNew gives f an error and no aggregate. Let f
+// return it; whatever f returns then does not count. The results
 // of a repeat are that aggregate's alone: one, where the first call returned one
 // for each that was changed.
 //

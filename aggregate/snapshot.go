@@ -22,6 +22,8 @@ type snapshots[A any] struct {
 // the handlers make of events; when either changes, a new name makes the snapshots
 // taken before be no snapshots. See [SnapshotEvery].
 //
+// Its kind in the store is the definition's category, a slash, and version.
+//
 // A snapshot is encrypted when any event of the aggregate is, with the key of the
 // same subject. Where there is more than one subject, none is taken. One that
 // cannot be decoded, that ends with another event than the stream has there, or

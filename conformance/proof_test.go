@@ -183,7 +183,7 @@ func TestEveryCheckIsNeeded(t *testing.T) {
 // counts are the numbers that the README states.
 func counts(t *testing.T) string {
 	ids, _ := specification(t)
-	return fmt.Sprintf("%d checks for %d promises, proved on %d wrong stores and %d strange but legal ones", len(checks), len(ids), len(mutants), len(legalStores))
+	return fmt.Sprintf("%d checks for %d promises; it is tested itself, on %d stores that each break a promise and must fail, and %d that are odd but right and must pass", len(checks), len(ids), len(mutants), len(legalStores))
 }
 
 // TestCountsAreStated holds the numbers in the README against what there is.
@@ -194,7 +194,7 @@ func TestCountsAreStated(t *testing.T) {
 	}
 	want := counts(t)
 	t.Log(want)
-	stated := regexp.MustCompile(`[0-9]+ checks for [0-9]+\s+promises,\s+proved\s+on\s+[0-9]+\s+wrong\s+stores\s+and\s+[0-9]+\s+strange\s+but\s+legal\s+ones`)
+	stated := regexp.MustCompile(regexp.MustCompile(`[0-9]+`).ReplaceAllString(want, "[0-9]+"))
 	if *update {
 		page = stated.ReplaceAll(page, []byte(want))
 		if err := os.WriteFile("../README.md", page, 0o644); err != nil {

@@ -11,7 +11,8 @@
 //	store, err := es.New(memory.New())
 //
 // Events have positions 1, 2, 3 and so on, and the feed is filtered here. The
-// limits are those of the drivers for SQL databases, so that what fits here fits
-// there: 1 MiB an event, 1,000 events, 1,000 streams and 16 MiB an append, 16 MiB
-// a snapshot.
+// limits are about those of the drivers for SQL databases: 1 MiB an event, 1,000
+// events, 1,000 streams and 16 MiB an append, 16 MiB a snapshot. Each driver's own are
+// in its documentation; those of MySQL are lower, and DynamoDB, Cassandra and MongoDB
+// take fewer streams.
 package memory
