@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -48,6 +49,9 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp Checkpoint) (Checkpoint, 
 	err = s.call(ctx, Op{Name: "save checkpoint"}, func(ctx context.Context) (int, error) {
 		return 0, idempotent(c.SaveCheckpoint(ctx, next, cp.Revision)) // it recognises its own revision
 	})
+	if errors.Is(err, ErrCheckpointConflict) {
+		err = fmt.Errorf("%w: %q", ErrCheckpointConflict, cp.Name)
+	}
 	if err != nil {
 		return cp, err
 	}

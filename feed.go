@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -286,6 +287,9 @@ func (s *Store) feedPage(ctx context.Context, q driver.FeedQuery) (page driver.F
 		page, err = s.drv.ReadAll(ctx, q)
 		return len(page.Records), err
 	})
+	if errors.Is(err, ErrCheckpointAhead) {
+		err = fmt.Errorf("%w (the read goes on after position %d)", err, q.After)
+	}
 	return page, err
 }
 

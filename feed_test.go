@@ -246,7 +246,7 @@ func TestFeedRefuses(t *testing.T) {
 		{"after 2^63", es.After(1 << 63), es.ErrInvalid, "above 2^63-1"},
 		{"seen after the position", es.Resume(es.Checkpoint{Position: 1, SeenAt: 2, SeenID: es.ID{1}}), es.ErrInvalid, "is above the position to read after"},
 		{"seen without an id", es.Resume(es.Checkpoint{Position: 1, SeenAt: 1}), es.ErrInvalid, "not both"},
-		{"beyond the head", es.After(3), es.ErrCheckpointAhead, "last event is at 2"},
+		{"beyond the head", es.After(3), es.ErrCheckpointAhead, "last event is at position 2 (the read goes on after position 3)"},
 	} {
 		for _, filter := range []bool{true, false} {
 			f := overMemory()

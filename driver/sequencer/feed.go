@@ -52,7 +52,7 @@ func (s *Sequencer) reach(ctx context.Context, after driver.Position) error {
 	}
 	s.round.jump(tip)
 	if end = s.position(); after > end {
-		return fmt.Errorf("%w: it is at position %d, and the last event is at %d", driver.ErrCheckpointAhead, after, end)
+		return fmt.Errorf("%w: the last event is at position %d", driver.ErrCheckpointAhead, end)
 	}
 	return nil
 }

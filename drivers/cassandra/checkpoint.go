@@ -3,7 +3,6 @@ package cassandra
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -52,7 +51,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, prev d
 		var there *[]byte
 		applied, err := conditional(q.NoSkipMetadata().Iter(), columns{"rev": &there})
 		if err == nil && !applied && (there == nil || string(*there) != string(rev)) {
-			return fmt.Errorf("%w: %q", driver.ErrCheckpointConflict, cp.Name)
+			return driver.ErrCheckpointConflict
 		}
 		return sent(err)
 	}))

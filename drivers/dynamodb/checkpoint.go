@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -78,7 +77,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, prev d
 					return err
 				}
 			}
-			return fmt.Errorf("%w: %q", driver.ErrCheckpointConflict, cp.Name)
+			return driver.ErrCheckpointConflict
 		}
 		return unknown(err)
 	})

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -34,7 +33,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, prev d
 		d.checkpoints[cp.Name] = cp
 		return nil
 	}
-	return fmt.Errorf("%w: %q", driver.ErrCheckpointConflict, cp.Name)
+	return driver.ErrCheckpointConflict
 }
 
 // ListCheckpoints returns a page of the checkpoints.

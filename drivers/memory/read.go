@@ -92,7 +92,7 @@ func (s *Store) ReadAll(ctx context.Context, q driver.FeedQuery) (driver.FeedPag
 	defer d.mu.RUnlock()
 	head := driver.Position(len(d.feed))
 	if q.After > head {
-		return driver.FeedPage{}, fmt.Errorf("%w: it is at position %d, and the last event is at %d", driver.ErrCheckpointAhead, q.After, head)
+		return driver.FeedPage{}, fmt.Errorf("%w: the last event is at position %d", driver.ErrCheckpointAhead, head)
 	}
 	if p := q.Seen.Position; p > 0 && d.feed[p-1].ID != q.Seen.ID {
 		return driver.FeedPage{}, fmt.Errorf("%w: the event at position %d is %v, and the reader saw %v there", driver.ErrCheckpointAhead, p, d.feed[p-1].ID, q.Seen.ID)

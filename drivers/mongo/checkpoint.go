@@ -2,7 +2,6 @@ package mongo
 
 import (
 	"context"
-	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -103,7 +102,7 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, prev d
 			return s.failLook(ctx, err)
 		}
 		if is.Revision != cp.Revision {
-			return fmt.Errorf("%w: %q", driver.ErrCheckpointConflict, cp.Name)
+			return driver.ErrCheckpointConflict
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	sqldriver "database/sql/driver"
 	"encoding/json"
+	"fmt"
 
 	"github.com/go-es/es/driver"
 )
@@ -46,7 +47,7 @@ func readAll(ctx context.Context, ses session, q driver.FeedQuery) (driver.FeedP
 		return driver.FeedPage{}, err
 	}
 	if q.After > end {
-		return driver.FeedPage{}, driver.ErrCheckpointAhead
+		return driver.FeedPage{}, fmt.Errorf("%w: the last event is at position %d", driver.ErrCheckpointAhead, end)
 	}
 	if q.Seen.Position != 0 {
 		if err := seen(ses, q.Seen); err != nil {
@@ -151,7 +152,7 @@ func array(names []string) sqldriver.Value {
 func seen(ses session, want driver.Seen) error {
 	id, err := idAt(ses, want.Position)
 	if err == nil && id != want.ID {
-		err = driver.ErrCheckpointAhead
+		err = fmt.Errorf("%w: the event at position %d is %v, and the reader saw %v there", driver.ErrCheckpointAhead, want.Position, id, want.ID)
 	}
 	return err
 }
