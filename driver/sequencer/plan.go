@@ -32,8 +32,8 @@ func (r *round) plan(ctx context.Context, marks []Mark, waiting map[string]drive
 	defer s.mu.Unlock()
 	for stream, v := range waiting {
 		at, known := r.cache[stream]
-		if !known && s.reg == nil && by[stream] == nil {
-			at = v // an exact listing would have shown it
+		if !known && s.reg == nil && by[stream] == nil && !r.more {
+			at = v // an exact listing of all would have shown it
 		}
 		s.placed(stream, at)
 	}
@@ -106,10 +106,7 @@ func (r *round) chain(stream string, marks []Mark) error {
 		case m.First <= base:
 			return fmt.Errorf("%w: stream %q has a commit of versions %d to %d, and another one that ends at %d", driver.ErrCorrupt, stream, m.First, m.Last, base)
 		case m.First > base+1: // what lies between is not shown yet
-			last := marks[len(marks)-1].Last
-			if _, there := s.pending[stream]; there || len(s.pending) < maxPending {
-				s.pending[stream] = max(s.pending[stream], last)
-			}
+			s.expect(stream, marks[len(marks)-1].Last)
 			return nil
 		}
 		r.todo = append(r.todo, item{Span{stream, m.First, m.Last, m.Closed}, m})
@@ -118,8 +115,6 @@ func (r *round) chain(stream string, marks []Mark) error {
 	if base == logged {
 		return nil // the log has all that was shown: nothing waits
 	}
-	if p, there := s.pending[stream]; there || len(s.pending) < maxPending {
-		s.pending[stream] = max(p, base)
-	}
+	s.expect(stream, base)
 	return nil
 }

@@ -185,10 +185,10 @@ func (r *round) list(ctx context.Context) error {
 			return err
 		}
 	}
+	r.more = len(marks) >= wish
 	if err := r.plan(ctx, marks, waiting); err != nil {
 		return err
 	}
-	r.more = len(marks) >= wish
 	if r.wish = 0; r.more && len(r.todo) == 0 && len(r.marks) == 0 {
 		r.wish = 2 * wish // nothing but what waits for marks that were not shown
 	}

@@ -100,12 +100,18 @@ func (s *Sequencer) Head(ctx context.Context) (driver.Position, error) {
 func (s *Sequencer) Appended(stream string, v driver.Version) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, there := s.pending[stream]; there || len(s.pending) < maxPending {
-		s.pending[stream] = max(s.pending[stream], v)
-	}
+	s.expect(stream, v)
 	s.pause = 0
 	if soon := s.last.Add(s.cfg.Busy); soon.Before(s.next) {
 		s.next = soon
+	}
+}
+
+// expect remembers that a stream goes to a version, of which the log may know nothing.
+// mu is held.
+func (s *Sequencer) expect(stream string, v driver.Version) {
+	if last, there := s.pending[stream]; there || len(s.pending) < maxPending {
+		s.pending[stream] = max(last, v)
 	}
 }
 

@@ -97,6 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	transport := seldom.GetTransport()
 	transport.DisableKeepAlives = false
+	transport.ResponseHeaderTimeout = 2 * answerWithin // of reads: a write has less
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = connections, connections
 	client := dynamodb.NewFromConfig(loaded, func(o *dynamodb.Options) {
 		if cfg.Endpoint != "" {

@@ -97,7 +97,10 @@ func fail(err error) error {
 		}
 		return out
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	switch ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded); {
+	case ended && isOfNetwork(err): // a time of the client's transport was over, and not the caller's
+		return fmt.Errorf("es: dynamodb: no answer in time: %v", err)
+	case ended:
 		return err
 	}
 	return fmt.Errorf("es: dynamodb: %w", err)
@@ -124,6 +127,9 @@ func failRead(err error) error {
 // never sent: what is no network's is of the client's configuration, such as no
 // credentials.
 func isOfNetwork(err error) bool {
+	if _, ended := errors.AsType[*smithy.CanceledError](err); ended {
+		return false
+	}
 	_, send := errors.AsType[*smithyhttp.RequestSendError](err)
 	_, read := errors.AsType[*smithy.DeserializationError](err)
 	_, quota := errors.AsType[ratelimit.QuotaExceededError](err) // of the client's own retries

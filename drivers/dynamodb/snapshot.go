@@ -34,7 +34,7 @@ func (s *Store) LoadSnapshot(ctx context.Context, stream, kind string) (snap dri
 			Stream: stream, Kind: kind, Version: driver.Version(version),
 			Encoding: getString(out.Item, attrEncoding), Data: getBytes(out.Item, attrData),
 		}
-		if version == 0 || snap.Encoding == "" || copy(snap.EventID[:], getBytes(out.Item, attrEvent)) != len(snap.EventID) {
+		if snap.Encoding == "" || copy(snap.EventID[:], getBytes(out.Item, attrEvent)) != len(snap.EventID) {
 			return corrupt("the snapshot %q of stream %q", kind, stream)
 		}
 		return nil

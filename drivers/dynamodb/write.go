@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http/httptrace"
 	"sync"
@@ -91,7 +92,9 @@ func (w *writing) run(once func(ctx context.Context) error) error {
 			if w.ctx.Err() != nil {
 				return w.ctx.Err()
 			}
-			if m == nil && !isOfNetwork(err) {
+			if _, slow := errors.AsType[*smithy.CanceledError](err); slow {
+				err = fmt.Errorf("es: dynamodb: there was no connection within %v: %v", within, err)
+			} else if m == nil && !isOfNetwork(err) {
 				return fail(err) // the client could not even make the request
 			}
 			if try == busyTries || m == nil && try > 1 {

@@ -92,14 +92,17 @@
 // for a majority. A client's own settings do not count.
 //
 // While a new primary is elected, usually for ten seconds at most, an old one that
-// has not noticed may answer: for that time a stream or a snapshot that is read may lack
-// what was appended last, and nothing else. Calls wait for a primary as long as
+// has not noticed may answer: for that time a stream, a snapshot, a listing or what
+// is settled may lack what was appended last, and the feed may still show what a purge
+// has taken. Calls wait for a primary as long as
 // serverSelectionTimeoutMS says, 30 seconds by default, or as their context allows.
 // What was acknowledged is not lost while a majority of the servers keeps its disk.
 //
 // A write whose answer is lost is sent again with the same _id until it is answered:
 // either it is inserted, or what is there tells by its ids whose it is. The client's own
-// retries of writes are off; those of a client that is passed to [New] do no harm.
+// retries of writes are off; with those of a client that is passed to [New], more errors
+// leave the outcome open, and are settled so. A session in the context of a call, and its
+// transaction, are the caller's: the store does not take part in them.
 //
 // # What is refused at Open
 //

@@ -101,6 +101,7 @@ func New(ctx context.Context, client *mongo.Client, cfg Config) (*Store, error) 
 }
 
 func newStore(ctx context.Context, client *mongo.Client, cfg Config, own bool) (*Store, error) {
+	ctx = apart(ctx)
 	journal := true
 	with := options.Database().
 		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}).
@@ -123,9 +124,13 @@ func newStore(ctx context.Context, client *mongo.Client, cfg Config, own bool) (
 	return s, nil
 }
 
+// apart returns a context without a session of the caller's: what the store
+// acknowledges must not be part of a transaction that may be aborted.
+func apart(ctx context.Context) context.Context { return mongo.NewSessionContext(ctx, nil) }
+
 // read calls f, which only reads.
 func (s *Store) read(ctx context.Context, f func(ctx context.Context) error) error {
-	inner, leave, err := s.gate.Begin(ctx)
+	inner, leave, err := s.gate.Begin(apart(ctx))
 	if err != nil {
 		return err
 	}
@@ -137,6 +142,7 @@ func (s *Store) read(ctx context.Context, f func(ctx context.Context) error) err
 // again. Where its outcome is not known it calls it again, on a context of its own
 // and for a bounded time, until that tells. What stays unknown is an unsureError.
 func (s *Store) settle(ctx context.Context, try func(ctx context.Context) error) error {
+	ctx = apart(ctx)
 	inner, leave, err := s.gate.Begin(ctx)
 	if err != nil {
 		return err

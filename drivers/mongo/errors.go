@@ -131,6 +131,9 @@ func (s *Store) failRead(ctx context.Context, err error) error {
 // isTransient reports whether err is of the moment: of the connection, or of a server
 // that was about to do something else.
 func isTransient(err error) bool {
+	if isOverloaded(err) {
+		return true
+	}
 	if m, ok := meaningOf(err); ok {
 		return m.transient
 	}
@@ -138,6 +141,12 @@ func isTransient(err error) bool {
 		return false
 	}
 	return !errors.Is(err, mongo.ErrClientDisconnected)
+}
+
+// isOverloaded reports whether a server refused to begin, for it has too much to do.
+func isOverloaded(err error) bool {
+	e, ok := errors.AsType[mongo.LabeledError](err)
+	return ok && e.HasErrorLabel("SystemOverloadedError")
 }
 
 // failWrite is fail for what may have written. What the server refused was not
@@ -149,7 +158,7 @@ func (s *Store) failWrite(ctx context.Context, err error) error {
 	switch {
 	case err == nil || isOurs(err):
 		return err
-	case isUnsent(err):
+	case s.isUnsent(err):
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -160,7 +169,7 @@ func (s *Store) failWrite(ctx context.Context, err error) error {
 			return fail(err)
 		}
 		return driver.Transient(fail(err))
-	case isRefused(err) && (s.own || !isNotPrimary(err)):
+	case isRefused(err) && (s.own || !isNotPrimary(err) && !isOverloaded(err)):
 		if isTransient(err) {
 			return driver.Transient(fail(err))
 		}
@@ -185,24 +194,25 @@ func (e *readError) Error() string { return e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
 // isUnsent reports whether nothing was sent to a server.
-func isUnsent(err error) bool {
+func (s *Store) isUnsent(err error) bool {
 	if _, answered := codeOf(err); answered {
 		return false
 	}
-	var cleared interface{ Retryable() bool } // a connection that waited in the pool's queue
+	// A request waited in the queue of the pool. That of a client that retries writes may
+	// be the second one, and says nothing of the first.
+	var cleared interface{ Retryable() bool }
 	return errors.As(err, new(topology.ServerSelectionError)) || errors.As(err, new(topology.WaitQueueTimeoutError)) ||
-		errors.As(err, &cleared) || errors.Is(err, mongo.ErrClientDisconnected)
+		s.own && errors.As(err, &cleared) || errors.Is(err, mongo.ErrClientDisconnected)
 }
 
 // isRefused reports whether the server answered that it has not done, and will not
 // do, what was asked.
 func isRefused(err error) bool {
 	m, known := meaningOf(err)
-	if known && m.refused {
+	if e, ok := errors.AsType[mongo.WriteException](err); ok && (len(e.WriteErrors) == 0 || e.WriteConcernError != nil) {
+		return false // it was written, and it is not known for how long
+	} else if ok || known && m.refused || isOverloaded(err) {
 		return true
-	}
-	if e, ok := errors.AsType[mongo.WriteException](err); ok {
-		return len(e.WriteErrors) > 0 && e.WriteConcernError == nil
 	}
 	if e, ok := errors.AsType[mongo.CommandError](err); ok && !known {
 		return e.Code == 2 || e.Code == 9 || e.Code == 20 || e.Code == 59 // it does not know the command

@@ -24,19 +24,13 @@ var justEnds = bson.D{{Key: fieldCount, Value: 1}, {Key: fieldCloses, Value: 1}}
 
 // ListStreams returns a page of the names of streams.
 func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (page driver.ListPage, _ error) {
-	err := s.read(ctx, func(ctx context.Context) error {
-		limit := listStreams
-		if q.Limit > 0 {
-			limit = min(q.Limit, listStreams)
-		}
-		// One more than there is room for says that the page is not the last one.
-		streams, err := s.list(ctx, q, limit+1)
-		if err != nil {
-			return err
-		}
-		page.End = len(streams) <= limit
-		page.Streams = streams[:min(len(streams), limit)]
-		return nil
+	limit := listStreams
+	if q.Limit > 0 {
+		limit = min(q.Limit, listStreams)
+	}
+	err := s.read(ctx, func(ctx context.Context) (err error) {
+		page.Streams, page.End, err = s.list(ctx, q, limit)
+		return err
 	})
 	if err != nil {
 		return driver.ListPage{}, err
@@ -47,14 +41,13 @@ func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (page drive
 	return page, nil
 }
 
-// list returns up to limit streams. The index of _id has the commits in order of
+// list returns up to limit streams, and whether there are no more. The index of _id has the commits in order of
 // their streams: short streams are read from one to the next, with all of their
 // commits, and of a long one the rest is left out.
-func (s *Store) list(ctx context.Context, q driver.ListQuery, limit int) ([]driver.StreamInfo, error) {
-	streams := make([]driver.StreamInfo, 0, limit)
+func (s *Store) list(ctx context.Context, q driver.ListQuery, limit int) (streams []driver.StreamInfo, end bool, _ error) {
+	streams, end = make([]driver.StreamInfo, 0, limit), true
 	var long []*driver.StreamInfo // those of which the end was not seen
-	from, size, end := max(q.Prefix, high(q.After)), someCommits, false
-	for !end {
+	for from, size := max(q.Prefix, high(q.After)), someCommits; ; {
 		seen, begun := 0, 0
 		cur, err := s.commits.Find(ctx, bson.D{{Key: fieldID, Value: bson.D{{Key: "$gte", Value: from}}}},
 			options.Find().SetSort(ascending).SetProjection(justEnds).SetLimit(int64(size)).SetBatchSize(int32(size)+1))
@@ -66,6 +59,7 @@ func (s *Store) list(ctx context.Context, q driver.ListQuery, limit int) ([]driv
 			seen++
 			if n := len(streams); n == 0 || streams[n-1].Stream != stream {
 				if n == limit {
+					end = false
 					return false, nil
 				}
 				streams = append(streams, driver.StreamInfo{Stream: stream})
@@ -76,20 +70,20 @@ func (s *Store) list(ctx context.Context, q driver.ListQuery, limit int) ([]driv
 			return true, nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		if end = !all || seen < size; end {
+		if !all || seen < size {
 			break
 		}
 		info := &streams[len(streams)-1]
-		if begun >= size/4 {
+		if begun >= max(size/4, 2) {
 			from, size = key(info.Stream, info.Version+1), min(2*size, manyCommits)
 		} else {
 			long = append(long, info)
 			from, size = high(info.Stream), max(size/2, fewCommits)
 		}
 	}
-	return streams, together(long, func(info *driver.StreamInfo) error {
+	return streams, end, together(long, func(info *driver.StreamInfo) error {
 		last, err := s.tail(ctx, info.Stream)
 		info.Version, info.Closed = last.state().Head, last.state().Closed
 		return err

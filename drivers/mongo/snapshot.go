@@ -52,7 +52,7 @@ func (s *Store) LoadSnapshot(ctx context.Context, stream, kind string) (driver.S
 			snap = driver.Snapshot{}
 			return nil
 		}
-		if !good || snap.Version == 0 || snap.Encoding == "" || snap.EventID.IsZero() {
+		if !good || snap.Encoding == "" || snap.EventID.IsZero() {
 			return corrupt("the snapshot %q of stream %q cannot be read", kind, stream)
 		}
 		return nil

@@ -126,6 +126,30 @@ func (w *writing) check(t *testing.T, s driver.Store, err error) {
 	}
 }
 
+// slowNetwork is the error of a connection that could not be made in time: package net
+// says of it that it is one of a context.
+type slowNetwork struct{}
+
+func (slowNetwork) Error() string        { return "dial tcp: i/o timeout" }
+func (slowNetwork) Timeout() bool        { return true }
+func (slowNetwork) Temporary() bool      { return true }
+func (slowNetwork) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// A time that is over in the network is not the end of the caller's context.
+func TestSlowNetwork(t *testing.T) {
+	s, wire := openWire(t, data(t, server(t)))
+	wire.set(func(*request) (*http.Response, error) { return nil, slowNetwork{} })
+	for name, err := range map[string]error{
+		"a stream": func() error { _, err := s.ReadStream(t.Context(), driver.StreamQuery{Stream: "s"}); return err }(),
+		"the feed": func() error { _, err := s.ReadAll(t.Context(), driver.FeedQuery{}); return err }(),
+	} {
+		if !driver.IsTransient(err) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wire.set(nil)
+}
+
 // Each fault is what becomes of the n-th request (from 0) that writes.
 func TestFaults(t *testing.T) {
 	server := server(t)
@@ -136,6 +160,7 @@ func TestFaults(t *testing.T) {
 		return nil, errLost
 	}
 	unsent := func(*request) (*http.Response, error) { return nil, errLost }
+	undialled := func(*request) (*http.Response, error) { return nil, slowNetwork{} }
 	code := func(status int, code string) func(*request) (*http.Response, error) {
 		return func(*request) (*http.Response, error) { return answer(status, code) }
 	}
@@ -157,6 +182,7 @@ func TestFaults(t *testing.T) {
 		{"in the way of a transaction", []fault{cancelled("TransactionConflict"), cancelled("ThrottlingError"), cancelled("ProvisionedThroughputExceeded")}, true},
 		{"server error, not carried out", []fault{code(500, "InternalServerError")}, true},
 		{"lost before", []fault{unsent, unsent}, true},
+		{"no connection in time", []fault{undialled, undialled}, true},
 		{"lost after", []fault{lost}, true},
 		{"lost after, twice", []fault{lost, lost}, true},
 		{"lost after, then throttled", []fault{lost, code(400, "ThrottlingException"), code(400, "ThrottlingException")}, true},
@@ -173,6 +199,7 @@ func TestFaults(t *testing.T) {
 		{"throttled for long", slices.Repeat([]fault{code(400, "ThrottlingException")}, 99), false},
 		{"in the way for long", slices.Repeat([]fault{cancelled("TransactionConflict")}, 99), false},
 		{"lost before, for long", slices.Repeat([]fault{unsent}, 99), false},
+		{"no connection in time, for long", slices.Repeat([]fault{undialled}, 99), false},
 		{"lost after, for long", slices.Repeat([]fault{lost}, 99), false},
 	} {
 		for _, w := range writings(t) {
@@ -208,6 +235,9 @@ func TestFaults(t *testing.T) {
 				}
 				if !c.ok && err == nil && w.name != "delete" {
 					t.Error("it succeeded")
+				}
+				if errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("the context has not ended: %v", err)
 				}
 				if err != nil && !errors.Is(err, driver.ErrUnknownOutcome) && !driver.IsTransient(err) {
 					t.Errorf("an error that is neither transient nor of an unknown outcome: %v", err)
