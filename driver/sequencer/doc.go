@@ -47,7 +47,7 @@
 //     registers the base is where the lowest mark begins.
 //  5. Put batch n+1 if absent. If another one is there, learn it and leave the work
 //     to its writer for a moment.
-//  6. Raise the registers to what the batch says, and clear its marks. The raising
+//  6. Raise the registers to what the batch says, and then clear its marks. The raising
 //     has to succeed before this process puts another batch (without registers: the
 //     clearing). The batch is delivered before that: the log is what counts. The
 //     next call does it, or whoever redoes the batch. Where there are registers, others
@@ -90,7 +90,8 @@
 // of order delays, and does nothing else: what it says of commits is true for ever.
 //
 // Crashes. Between 5 and 6 the batch is there and its registers are not: the next
-// writer redoes it first. Anywhere else nothing has happened that would count.
+// writer redoes it first. Its marks are there too, so that at rest somebody does. Anywhere
+// else nothing has happened that would count.
 // An error says nothing: whether a put was carried out shows in the log; a raise or
 // a clearing that comes late changes nothing that is true.
 //
