@@ -925,8 +925,9 @@ func TestAGroupThatIsStuck(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if !slices.Equal(g.sizes(), []int{1, 3, 2}) {
-			t.Errorf("groups of %v", g.sizes())
+		// The two come again, together or one after the other.
+		if sizes := g.sizes(); !slices.Equal(sizes, []int{1, 3, 2}) && !slices.Equal(sizes, []int{1, 3, 1, 1}) {
+			t.Errorf("groups of %v", sizes)
 		}
 	})
 }

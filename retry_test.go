@@ -295,6 +295,22 @@ func TestUnknownOutcomesThatLast(t *testing.T) {
 			t.Errorf("it was tried for %v", d)
 		}
 	})
+	// And one that is followed by errors of which each would mean that nothing was saved.
+	for _, then := range []error{driver.Transient(errBroken), es.ErrClosed, context.Canceled} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			s, _ := troubled(t, func(string) error {
+				if n++; n == 1 {
+					return unknown()
+				}
+				return then
+			}, es.RetryFor(time.Second))
+			_, err := s.SaveCheckpoint(t.Context(), es.Checkpoint{Name: "c", Position: 7})
+			if is(t, "SaveCheckpoint", err, es.ErrUnknownOutcome); es.IsTransient(err) || n < 2 {
+				t.Errorf("after %v: %v (%d calls)", then, err, n)
+			}
+		})
+	}
 	synctest.Test(t, func(t *testing.T) {
 		var s *es.Store
 		n := 0

@@ -90,6 +90,7 @@ type faulty struct {
 	afterAppend  func(driver.AppendRequest) error // the append was made
 	caps         *driver.Caps
 	beforeSave   func(driver.Snapshot) error
+	beforeDelete func() error
 	loseDeletes  int
 	dropVersion  driver.Version // is not read
 }
@@ -148,6 +149,11 @@ func (f *faulty) ReadStream(ctx context.Context, q driver.StreamQuery) (driver.S
 }
 
 func (f *faulty) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
+	if f.beforeDelete != nil {
+		if err := f.beforeDelete(); err != nil {
+			return driver.Appended{}, err
+		}
+	}
 	out, err := f.Store.Delete(ctx, req)
 	if f.loseDeletes--; err == nil && f.loseDeletes >= 0 {
 		v := out.First - 1

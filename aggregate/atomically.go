@@ -120,6 +120,9 @@ func find[A any](tx *Tx, d *Definition[A], id string, want existence) (*member, 
 	if tx.over {
 		return nil, errOver
 	}
+	if len(tx.repeated) > 0 {
+		return nil, errRepeated
+	}
 	if err := d.checkID(id); err != nil {
 		return nil, err
 	}
@@ -221,12 +224,10 @@ func (tx *Tx) commit() (results []Result, again bool, err error) {
 		return nil, false, nil
 	}
 	var out []es.Appended
-	for b := newBackoff(tx.store, resends); ; {
+	err = settle(tx.ctx, tx.store, func() (err error) {
 		out, err = tx.store.AppendAll(tx.ctx, parts...)
-		if err == nil || certain(err) || !b.wait(tx.ctx) {
-			break
-		}
-	}
+		return err
+	})
 	if err != nil {
 		again, err = tx.failed(err)
 		return nil, again, err

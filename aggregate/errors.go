@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -97,4 +98,35 @@ func certain(err error) bool {
 		}
 	}
 	return es.IsTransient(err)
+}
+
+// settle calls send, which does the same each time, until it is known what became of it,
+// or for a bounded time. Once a call may have stored something, the error of a later one
+// says nothing of that, unless it tells that it never can be stored.
+func settle(ctx context.Context, store *es.Store, send func() error) error {
+	var open error
+	for b := newBackoff(store, resends); ; {
+		err := send()
+		switch {
+		case err == nil || open == nil && certain(err) || open != nil && refuses(err):
+			return err
+		case open == nil || errors.Is(err, es.ErrUnknownOutcome):
+			open = err
+		}
+		if b.wait(ctx) {
+			continue
+		}
+		if err == open {
+			return open
+		}
+		return fmt.Errorf("%w; and when it was sent again: %v", open, bare{err})
+	}
+}
+
+// refuses reports whether err says that what was sent before is not stored and cannot be.
+func refuses(err error) bool {
+	if c, ok := errors.AsType[*es.ConflictError](err); ok {
+		return !c.Expected.MayHold(c.Actual)
+	}
+	return !errors.Is(err, es.ErrUnknownOutcome) && errors.Is(err, es.ErrStreamDeleted)
 }

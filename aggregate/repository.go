@@ -126,15 +126,12 @@ func (r *Repository[A]) try(ctx context.Context, op, id string, f func(*A) error
 	if op == "create" && c.err == nil && c.version == 0 {
 		return Result{}, false, c.wrap(op, invalid("function", "raised no event, so that there is nothing to store"))
 	}
-	b := newBackoff(r.store, resends)
-	for {
+	err = settle(ctx, r.store, func() (err error) {
 		res, err = r.save(ctx, c)
-		if err == nil || c.sent == 0 || !b.wait(ctx) {
-			break
-		}
-	}
+		return err
+	})
 	stored = err == nil
-	return res, err != nil && c.conflict && op != "create", c.wrap(op, err)
+	return res, err != nil && certain(err) && c.conflict && op != "create", c.wrap(op, err)
 }
 
 // open returns the aggregate to be changed, or the result of a command that was
@@ -268,11 +265,18 @@ func (r *Repository[A]) Delete(ctx context.Context, id string, mode es.DeleteMod
 	stream := r.def.Stream(id)
 	out, err := r.store.Delete(ctx, stream, expected, mode)
 	var unknown *es.UnknownOutcomeError
-	for b := newBackoff(r.store, resends); errors.As(err, &unknown) && b.wait(ctx); {
-		var all []es.Appended
-		if all, err = unknown.Resend(ctx); err == nil {
-			out = all[0]
-		}
+	if first := err; errors.As(err, &unknown) {
+		err = settle(ctx, r.store, func() error {
+			if err := first; err != nil {
+				first = nil
+				return err
+			}
+			all, err := unknown.Resend(ctx)
+			if err == nil {
+				out = all[0]
+			}
+			return err
+		})
 	}
 	if err != nil {
 		return Result{}, r.wrap("delete", id, err)

@@ -289,3 +289,52 @@ func TestDeleteAgain(t *testing.T) {
 		t.Errorf("lost for good: %v", err)
 	}
 }
+
+// Once a write may be stored, what becomes of the next request says nothing of it: the
+// caller, who would do it again after any other error, hears that the outcome is unknown.
+func TestUnknownThenOthers(t *testing.T) {
+	for name, then := range map[string]func(cancel func()) error{
+		"the database is away":   func(func()) error { return driver.Transient(errors.New("es: refused")) },
+		"the store is closed":    func(func()) error { return es.ErrClosed },
+		"the context has ended":  func(cancel func()) error { cancel(); return context.Canceled },
+		"a conflict that passes": func(func()) error { return &es.ConflictError{Stream: "account-1", Expected: 1, Actual: 0} },
+	} {
+		for _, op := range []string{"update", "atomically", "delete"} {
+			drv := &faulty{}
+			store, f := newStoreWith(t, drv, es.RetryFor(0))
+			accounts := Accounts.Repository(store)
+			must[aggregate.Result](t)(accounts.Create(t.Context(), "1", deposit(100)))
+			ctx, cancel := context.WithCancel(t.Context())
+			sent, calls := 0, 0
+			f.beforeAppend = func(driver.AppendRequest) error {
+				if sent++; sent > 1 {
+					return then(cancel)
+				}
+				return nil
+			}
+			f.lose(1, unknown)
+			f.beforeDelete = func() error { return f.beforeAppend(driver.AppendRequest{}) }
+			f.loseDeletes = 1
+			count := func(a *Account) error { calls++; return a.Deposit(10) }
+			var err error
+			switch op {
+			case "update":
+				_, err = accounts.Update(ctx, "1", count)
+			case "atomically":
+				_, err = aggregate.Atomically(ctx, store, func(tx *aggregate.Tx) error {
+					a, err := aggregate.Get(tx, Accounts, "1")
+					if err != nil {
+						return err
+					}
+					return count(a)
+				})
+			case "delete":
+				_, err = accounts.Delete(ctx, "1", es.Tombstone)
+			}
+			cancel()
+			if !errors.Is(err, es.ErrUnknownOutcome) || es.IsTransient(err) || errors.Is(err, es.ErrConflict) || errors.Is(err, es.ErrClosed) || calls > 1 || sent < 2 {
+				t.Errorf("%s, then %s: %v (%d calls, sent %d times)", op, name, err, calls, sent)
+			}
+		}
+	}
+}

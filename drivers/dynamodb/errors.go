@@ -98,7 +98,7 @@ func fail(err error) error {
 		return out
 	}
 	switch ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded); {
-	case ended && isOfNetwork(err): // a time of the client's transport was over, and not the caller's
+	case ended && isSlow(err):
 		return fmt.Errorf("es: dynamodb: no answer in time: %v", err)
 	case ended:
 		return err
@@ -112,7 +112,7 @@ func failRead(err error) error {
 	if err == nil || isOurs(err) {
 		return err
 	}
-	out := fail(err)
+	out := fail(err) // hides the time of the transport
 	if errors.Is(out, context.Canceled) || errors.Is(out, context.DeadlineExceeded) {
 		return out
 	}
@@ -127,13 +127,18 @@ func failRead(err error) error {
 // never sent: what is no network's is of the client's configuration, such as no
 // credentials.
 func isOfNetwork(err error) bool {
-	if _, ended := errors.AsType[*smithy.CanceledError](err); ended {
-		return false
-	}
 	_, send := errors.AsType[*smithyhttp.RequestSendError](err)
 	_, read := errors.AsType[*smithy.DeserializationError](err)
 	_, quota := errors.AsType[ratelimit.QuotaExceededError](err) // of the client's own retries
 	return send || read || quota
+}
+
+// isSlow reports whether a request could not be sent in the time that the client's
+// transport has for it: the caller's context, which would be named so too, has not ended.
+func isSlow(err error) bool {
+	_, send := errors.AsType[*smithyhttp.RequestSendError](err)
+	_, ended := errors.AsType[*smithy.CanceledError](err)
+	return send && !ended
 }
 
 // isOurs reports whether an error has its meaning already.
