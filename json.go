@@ -29,8 +29,8 @@ import (
 //     that are no text belong into a []byte;
 //   - with an [*InvalidError], a Go type with a field of an interface type other
 //     than any, with two fields of one name at one level, with none of its fields
-//     encoded, or with fields beside an embedded one whose MarshalJSON it takes
-//     over. A type with methods of its own for both ways is free of this;
+//     encoded, or with fields beside an embedded one whose MarshalJSON or UnmarshalJSON
+//     it takes over. A type with methods of its own for both ways is free of this;
 //   - the first event of a Go type, if it cannot be decoded. The later ones are
 //     not decoded: what fails for some values only is for the type's tests.
 //

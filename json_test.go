@@ -48,10 +48,16 @@ type (
 		By    map[string]tree
 	}
 	base struct{ ID string }
+	sum  struct{ Amount int } // reads in its own way
 	none struct{}
 	//lint:ignore U1000 only its type counts
 	lock struct{ mu sync.Mutex }
 )
+
+func (s *sum) UnmarshalJSON(b []byte) error {
+	type plain sum
+	return json.Unmarshal(b, (*plain)(s))
+}
 
 func (n *byPointer) MarshalText() ([]byte, error) { return []byte(*n), nil }
 func (n *byPointer) UnmarshalText(b []byte) error { *n = byPointer(b); return nil }
@@ -113,6 +119,10 @@ func TestJSONRefusesTypes(t *testing.T) {
 			time.Time
 			N int
 		}{time.Now(), 1}, "the method MarshalJSON of struct { time.Time; N int } is that of its embedded field Time, and leaves out the others"},
+		"promoted, reading": {struct {
+			sum
+			N int
+		}{}, "the method UnmarshalJSON of struct { es_test.sum; N int } is that of its embedded field sum, and does not read the others"},
 		"promoted by a pointer": {&struct {
 			*time.Time
 			N int

@@ -134,6 +134,17 @@ func (w jsonWalk) check(t reflect.Type, addressable bool, what string) error {
 		if form == "MarshalText" && !reads && t.Kind() != reflect.String {
 			return refuse("%v has a method MarshalText and no UnmarshalText", t)
 		}
+	}
+	if reads {
+		method := "UnmarshalText"
+		if p.Implements(jsonUnmarshaler) {
+			method = "UnmarshalJSON"
+		}
+		if f := promotes(t, method); f != "" {
+			return refuse("the method %s of %v is that of its embedded field %s, and does not read the others", method, t, f)
+		}
+	}
+	if jsonForm(t, addressable) != "" {
 		return nil
 	}
 	if reads && t.Kind() != reflect.Struct {
@@ -203,8 +214,8 @@ func leftOut(t reflect.Type) bool {
 	return len(fields) == 0
 }
 
-// promotes returns the name of the embedded field whose method, MarshalJSON or
-// MarshalText, the struct t has as its own, if t has other fields, which that
+// promotes returns the name of the embedded field whose method, one of those that
+// jsonMethod knows, the struct t has as its own, if t has other fields, which that
 // method leaves out.
 func promotes(t reflect.Type, method string) string {
 	if t.Kind() != reflect.Struct {
@@ -241,10 +252,15 @@ func promotes(t reflect.Type, method string) string {
 // constants for the linker: for others it would keep all methods of the program.
 func jsonMethod(t reflect.Type, name string) (m reflect.Method, ok bool) {
 	for _, t := range []reflect.Type{t, reflect.PointerTo(t)} {
-		if name == "MarshalJSON" {
+		switch name {
+		case "MarshalJSON":
 			m, ok = t.MethodByName("MarshalJSON")
-		} else {
+		case "MarshalText":
 			m, ok = t.MethodByName("MarshalText")
+		case "UnmarshalJSON":
+			m, ok = t.MethodByName("UnmarshalJSON")
+		case "UnmarshalText":
+			m, ok = t.MethodByName("UnmarshalText")
 		}
 		if ok {
 			break

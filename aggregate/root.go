@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-es/es"
@@ -28,7 +30,8 @@ func (*noCopy) Unlock() {}
 // Raise says that something has happened: it gives the event its id and its time
 // and applies it to the aggregate, by the handler of its definition. It is stored
 // by the next Save. What is stored is the event as it is now, whatever becomes of
-// its value.
+// its value; but an aggregate that [Definition.New] made knows no store yet, and its
+// events are encoded when it is saved.
 //
 // The event may come in an [es.Envelope] with metadata, tags, a time or an id.
 //
@@ -187,6 +190,7 @@ func (c *core) freeze(ev es.Event) (p raised, err error) {
 		p.env, err = c.store.Freeze(p.env)
 		return p, err
 	}
+	p.env.Tags, p.env.Metadata = slices.Clone(p.env.Tags), maps.Clone(p.env.Metadata)
 	if p.env.Time.IsZero() {
 		p.env.Time = time.Now()
 	}

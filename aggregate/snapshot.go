@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/go-es/es"
 	"github.com/go-es/es/internal/recent"
@@ -49,11 +50,16 @@ func Snapshot[A, S any](version string, to func(a *A) S, from func(a *A, state S
 			kind: kind,
 			take: func(a *A) any { return to(a) },
 			decode: func(snap es.Snapshot) (func(*A), error) {
-				state := new(S)
-				if err := snap.Decode(state); err != nil {
+				var state S
+				into := any(&state)
+				if t := reflect.TypeFor[S](); t.Kind() == reflect.Pointer { // as for events: no pointer to a pointer
+					into = reflect.New(t.Elem()).Interface()
+					state = into.(S)
+				}
+				if err := snap.Decode(into); err != nil {
 					return nil, err
 				}
-				return func(a *A) { from(a, *state) }, nil
+				return func(a *A) { from(a, state) }, nil
 			},
 		}
 	}
