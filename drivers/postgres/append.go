@@ -33,6 +33,8 @@ func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []
 		switch {
 		case !m.done && m.sent:
 			out[i].Err = &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: m.part.Stream, Base: m.base + driver.Version(before)}}, Err: err}
+		case !m.done && unknown && ctx.Err() != nil:
+			out[i].Err = ctx.Err()
 		case !m.done && unknown: // by another member, or by a try that was refused
 			out[i].Err = driver.Transient(err)
 		case !m.done:
@@ -200,7 +202,9 @@ func (s *Store) appendAll(ctx context.Context, again bool, members []*member) er
 			}
 			continue
 		}
+		var used *session
 		err := s.write(ctx, again, func(ctx context.Context, ses *session) error {
+			used = ses
 			if err := s.takeBases(ctx, ses, left); err != nil {
 				return err
 			}
@@ -225,7 +229,7 @@ func (s *Store) appendAll(ctx context.Context, again bool, members []*member) er
 				switch {
 				case m.done:
 				case m.found > 0 && !m.sent && m.part.Expected < 0: // others have made the stream
-					m.base, m.found = m.found, 0
+					m.base = m.found
 				default:
 					missed = append(missed, m)
 				}
@@ -235,6 +239,13 @@ func (s *Store) appendAll(ctx context.Context, again bool, members []*member) er
 			}
 			return s.decide(ctx, ses, missed)
 		})
+		if used != nil && used.doubtful {
+			for _, m := range left {
+				if m.done && m.err == nil {
+					m.done, m.sent = false, true
+				}
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -279,7 +290,7 @@ func (s *Store) takeBases(ctx context.Context, ses *session, members []*member) 
 		}
 		if v, exact := m.part.Expected.Exact(); exact {
 			m.base, m.based = v, true
-		} else if v, ok := s.heads.get(m.part.Stream); ok {
+		} else if v, ok := s.heads.get(m.part.Stream); ok && v > 0 { // at 0 it would be made, also where it has to exist
 			m.base, m.based = v, true
 		} else if m.part.Expected == driver.Any && len(members) == 1 {
 			m.base, m.based, m.guess = 0, true, true // the answer of appendGuess tells if it is there already
@@ -309,7 +320,7 @@ func (s *Store) takeBases(ctx context.Context, ses *session, members []*member) 
 // send sends the members at their bases, and finishes those that were stored.
 func (s *Store) send(ctx context.Context, ses *session, members []*member) error {
 	for _, m := range members {
-		m.positions = nil
+		m.positions, m.found = nil, 0
 	}
 	var err error
 	if len(members) > 1 {
@@ -384,6 +395,7 @@ func (s *Store) decide(ctx context.Context, ses *session, members []*member) err
 		return err
 	}
 	var open error
+	var known []*member // to be stored already
 	for i, m := range members {
 		f := &found[i]
 		p := *m.part
@@ -403,12 +415,21 @@ func (s *Store) decide(ctx context.Context, ses *session, members []*member) err
 			m.fail(err)
 		case !write:
 			m.stored(f.positions)
+			known = append(known, m)
 		default:
 			m.lost++
 			if !exact {
 				m.base = f.state.Head
 				s.heads.set(p.Stream, m.base)
 			}
+		}
+	}
+	if len(known) > 0 {
+		if err := ses.confirm(ctx); err != nil {
+			for _, m := range known {
+				m.done, m.sent = false, true
+			}
+			return err
 		}
 	}
 	return open

@@ -75,7 +75,8 @@ func (s *Store) checkServer(ctx context.Context, pc *pgconn.PgConn, is *connecte
 	if !strings.HasPrefix(version, "PostgreSQL ") && !strings.Contains(version, "EnterpriseDB") {
 		return fmt.Errorf("es: postgres: the server is %.60q, and not PostgreSQL", version)
 	}
-	text := "SELECT current_setting('server_version_num')::int / 10000, pg_is_in_recovery(), pg_backend_pid(), current_setting('default_transaction_isolation')"
+	text := "SELECT current_setting('server_version_num')::int / 10000, pg_is_in_recovery(), pg_backend_pid(), current_setting('default_transaction_isolation')" +
+		", current_setting('synchronous_standby_names') <> '' AND current_setting('synchronous_commit') <> 'local'"
 	for _, r := range required {
 		text += ", current_setting('" + r.name + "')"
 	}
@@ -91,8 +92,9 @@ func (s *Store) checkServer(ctx context.Context, pc *pgconn.PgConn, is *connecte
 	}
 	is.pooler = row[2] != fmt.Sprint(pc.PID())
 	is.begin = row[3] != "read committed"
+	is.waits = row[4] == "t"
 	for i, r := range required {
-		got := row[4+i]
+		got := row[5+i]
 		if r.name == "full_page_writes" && s.cfg.NoTornPages || got == r.want || r.want == "" && got != "off" {
 			continue
 		}
@@ -284,8 +286,8 @@ func (s *Store) checkTables(ctx context.Context, ses *session) error {
 	for st := range stmts {
 		if ses.known != nil {
 			_, err = ses.prepare(ctx, st)
-		} else if _, err = ses.pc.Prepare(ctx, "", s.texts.of[st], nil); err == nil {
-			continue
+		} else {
+			_, err = ses.pc.Prepare(ctx, "", s.texts.of[st], nil)
 		}
 		if err != nil {
 			return failRead(err)

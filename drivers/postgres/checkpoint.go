@@ -74,8 +74,18 @@ func (s *Store) ListCheckpoints(ctx context.Context, q driver.CheckpointQuery) (
 
 // DeleteCheckpoint removes a checkpoint, if it is there.
 func (s *Store) DeleteCheckpoint(ctx context.Context, name string) error {
+	return s.remove(ctx, deleteCheckpoint, []byte(name))
+}
+
+// remove runs a statement that deletes a row, if it is there.
+func (s *Store) remove(ctx context.Context, st stmt, args ...[]byte) error {
 	return s.writeAgain(ctx, func(ctx context.Context, ses *session) error {
-		return ses.write(ctx, deleteCheckpoint, nil, []byte(name))
+		gone := true
+		err := ses.write(ctx, st, func([][]byte) error { gone = false; return nil }, args...)
+		if err == nil && gone {
+			err = ses.confirm(ctx)
+		}
+		return err
 	})
 }
 

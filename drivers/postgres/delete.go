@@ -17,7 +17,12 @@ func (s *Store) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Ap
 	for {
 		d := deletion{s: s, req: req}
 		err := s.settle(ctx, d.try)
-		if u, ok := errors.AsType[*unsureError](err); ok {
+		if u, ok := errors.AsType[*unsureError](err); ok && !d.sent && !d.closed {
+			err = driver.Transient(u.err)
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+		} else if ok {
 			err = &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: req.Stream, Base: d.base}}, Err: u.err}
 		}
 		if d.based && errors.Is(err, driver.ErrConflict) {
@@ -38,6 +43,7 @@ type deletion struct {
 	sent   bool           // its record was, and it is not known what became of it
 	based  bool           // Any or Exists became base
 	closed bool           // the stream is
+	known  bool           // it was before this try
 	inTx   bool           // the caller's transaction
 	result driver.Appended
 }
@@ -52,15 +58,21 @@ func (d *deletion) try(ctx context.Context, again bool) error {
 }
 
 func (d *deletion) do(ctx context.Context, ses *session, how around) error {
+	d.known = d.closed
 	for !d.closed {
 		if err := d.close(ctx, ses, how); err != nil {
 			return err
 		}
 	}
-	if d.req.Mode != driver.Purge {
-		return nil
+	if d.req.Mode == driver.Purge {
+		if err := d.purge(ctx, ses, how); err != nil {
+			return err
+		}
 	}
-	return d.purge(ctx, ses, how)
+	if d.known {
+		return ses.confirm(ctx)
+	}
+	return nil
 }
 
 // close closes the stream, or finds out that it is closed.
@@ -80,14 +92,14 @@ func (d *deletion) close(ctx context.Context, ses *session, how around) error {
 		return err
 	}
 	if !write {
-		d.closed, d.result, d.base = true, result, state.Head-1
+		d.closed, d.known, d.result, d.base = true, true, result, state.Head-1
 		return nil
 	}
 	was, base := d.sent, d.base
 	d.sent, d.base = true, state.Head
 	mode := tombstoned
 	if d.req.Mode == driver.Purge {
-		mode = purging
+		mode = purged
 	}
 	args := append([][]byte{[]byte(d.req.Stream)}, newColumns(&driver.Part{Records: []driver.Record{d.req.Record}}).args()...)
 	args = append(args, bigint(uint64(d.base)), bigint(uint64(mode)))
@@ -159,5 +171,5 @@ func (d *deletion) purge(ctx context.Context, ses *session, how around) error {
 			return err
 		}
 	}
-	return ses.write(ctx, endPurge, nil, stream)
+	return nil
 }

@@ -20,9 +20,10 @@
 // are stored beside the events, and listeners are woken across processes.
 //
 // Limits: 16 MiB an event and a snapshot, 64 MiB, 10,000 events and 1,000 streams
-// an append. A page has up to 4,000 records, 1,000 without a limit; events of more
-// than 4 KiB fill it up to 4 MiB, so that a page takes 20 MiB at most, or one event.
-// With a filter it looks at 20,000 events.
+// an append. A page has up to 4,000 records, 1,000 without a limit. Its events of more
+// than 4 KiB of data or 1 KiB of metadata fill it up to 4 MiB, or one of them does; the
+// others have 20 MiB at most, and names and tags come on top. With a filter it looks at
+// 20,000 events at most.
 //
 // # What each call costs
 //
@@ -30,12 +31,16 @@
 // trip, and one wait for the disk, which concurrent commits share. At es.Any and
 // es.Exists a version has to be named too, or nobody could find out what became of
 // a request whose answer was lost: the store remembers the last versions of some
-// thousand streams; where it does not know the version, or another process has
-// appended since, there is one more round trip. After two of those the stream is
-// locked first. An append to several streams is a transaction of two round trips.
+// thousand streams. Where it does not know the version there is one more round trip,
+// and where another process has appended since there are two. When another was faster
+// twice the stream is locked first. An append to several streams is a transaction of two
+// round trips. What is recognised, or refused, takes one more to look.
 //
-// A page of a stream or of the feed is one statement. Where a position of the feed
-// is missing, up to two more find out whether it is still being written.
+// A page of a stream or of the feed is one statement, and three with a filter. Where a
+// position of the feed is missing, one more finds out whether it is still being written,
+// and if it is not the page is read again: three in all, and seven with a filter. Each
+// time that a page is read, large events take one more, and purged ones in the feed.
+// The first use of a statement on a connection prepares it, which is a round trip too.
 //
 // # Why the feed loses nothing
 //
@@ -89,8 +94,16 @@
 // When the primary fails and an asynchronous replica takes its place, the last
 // acknowledged events may be gone, and their positions are given to others: es keeps
 // the id of the event at each checkpoint, so a reader that has seen such an event
-// fails with driver.ErrCheckpointAhead and skips nothing silently. With
-// synchronous_standby_names this cannot happen. A restore of a backup is the same.
+// fails with driver.ErrCheckpointAhead and skips nothing silently. A restore of a
+// backup is the same.
+//
+// With synchronous_standby_names nothing acknowledged is lost so, as long as one of
+// these standbys takes the place: where the wait for them ends with the context, or with
+// Close, the write is a driver.UnknownOutcomeError, and who makes it again waits again.
+// It may be read meanwhile, and so be gone after a failover, as above. The store learns
+// of the setting on each new connection: set it before Open. An administrator must not
+// cancel such a wait (pg_cancel_backend): PostgreSQL tells the client of it as success.
+//
 // Name several hosts in the data source name only with
 // target_session_attrs=read-write.
 //
@@ -156,7 +169,7 @@
 // schema=NAME says otherwise.
 //
 //	es_meta         key, value: the version of the schema
-//	es_streams      stream, version, closed (1: tombstoned, 2 and 3: purged)
+//	es_streams      stream, version, closed (1: tombstoned, 2: purged)
 //	es_positions    the sequence
 //	es_events       position, stream, version, id, type, encoding, time, tags,
 //	                metadata, data

@@ -44,6 +44,10 @@ var _ interface {
 	driver.Notifier
 } = (*Store)(nil)
 
+// pingTime is how long a connection of the store's own pool may take to show that it
+// lives.
+const pingTime = 5 * time.Second
+
 // Open connects to the database of a configuration, checks it, and creates what
 // is missing. The context bounds opening only.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
@@ -56,7 +60,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg.Pool)
+	// On a network that has gone dark a ping of the pool's would go on for a minute
+	// after the call that it was for, and Close would wait for it.
+	conf := cfg.Pool.Copy()
+	if conf.PingTimeout == 0 {
+		conf.PingTimeout = pingTime
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -103,6 +113,9 @@ func newStore(ctx context.Context, pool *pgxpool.Pool, cfg Config, own bool) (*S
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "25006" {
+			err = fmt.Errorf("es: postgres: %s: %w", readOnly, pg) // which passes for a store that is open
+		}
 		return nil, err
 	}
 	return s, nil
@@ -125,6 +138,7 @@ type connected struct {
 	known  [stmts]*pgconn.StatementDescription
 	pooler bool // the server is behind one that may give each transaction another session
 	begin  bool // transactions are not of READ COMMITTED by default
+	waits  bool // commits wait for a standby
 }
 
 // acquire takes a connection of the pool, and checks one that the store has not
@@ -147,6 +161,9 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, *session, error) {
 func notSent(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, errReplica) {
+		return driver.Transient(err) // it will be the primary, or another one will answer
 	}
 	if isOurs(err) {
 		return err
@@ -171,7 +188,7 @@ func (s *Store) session(ctx context.Context, conn *pgx.Conn) (*session, error) {
 		}
 		pc.CustomData()[s.key] = is
 	}
-	ses.begin = is.begin
+	ses.begin, ses.waits = is.begin, is.waits
 	if !is.pooler {
 		ses.known = &is.known
 	}
@@ -197,15 +214,18 @@ func (s *Store) read(ctx context.Context, f func(ctx context.Context, ses *sessi
 		return ctx.Err()
 	case s.gate.Aborted():
 		return driver.ErrClosed
+	case errors.Is(err, errReplica):
+		return driver.Transient(err)
 	}
 	return failRead(err)
 }
 
 // write calls f with a connection, for statements that write. When the context
 // ends, what runs is cancelled, and its answer waited for: that tells what became
-// of it. An unsureError says that there was none. bounded is for a try that is to
-// find out about an earlier one: its context has a deadline, and nothing more is
-// waited for.
+// of it. An unsureError says that there was none, or that the wait for a standby was
+// cancelled, which PostgreSQL answers with success: the session is doubtful then, and
+// so is what has succeeded in it. bounded is for a try that is to find out about an
+// earlier one: its context has a deadline, and nothing more is waited for.
 func (s *Store) write(ctx context.Context, bounded bool, f func(ctx context.Context, ses *session) error) error {
 	w := s.begin(ctx)
 	defer w.finish()
@@ -228,11 +248,18 @@ func (s *Store) write(ctx context.Context, bounded bool, f func(ctx context.Cont
 		return err
 	}
 	err = f(context.WithoutCancel(ctx), ses)
-	w.answered()
+	if w.answered() && ses.waits {
+		ses.doubtful = true
+		if err == nil {
+			err = &unsureError{errNoStandby}
+		}
+	}
 	if err == nil || isOurs(err) && !isUnsure(err) {
 		return err
 	}
 	switch {
+	case isUnsure(err) && ctx.Err() != nil:
+		return &unsureError{fmt.Errorf("%w: %w", ctx.Err(), err)}
 	case isUnsure(err):
 		return err
 	case unsure(err) && ctx.Err() != nil:
@@ -248,6 +275,8 @@ func (s *Store) write(ctx context.Context, bounded bool, f func(ctx context.Cont
 	}
 	return fail(err)
 }
+
+var errNoStandby = errors.New("es: postgres: it was committed, and the wait for a standby was cancelled")
 
 func isUnsure(err error) bool {
 	_, ok := errors.AsType[*unsureError](err)

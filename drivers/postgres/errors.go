@@ -37,7 +37,8 @@ var meanings = []meaning{
 	{"42703", driver.ErrSchema, false, "a table is not es's: choose a prefix or a schema"},
 	{"3F000", driver.ErrSchema, false, "the schema is missing"},
 	{"42501", nil, false, "the role lacks a right"},
-	{"25006", nil, false, "the server or the session is read-only: es needs the primary, and default_transaction_read_only=off"},
+	{"08", nil, true, "the connection to the server failed, or a pooler has none"},
+	{"25006", nil, true, readOnly},
 	{"53100", nil, false, "the server's disk is full"},
 	{"53200", nil, false, "the server is out of memory"},
 	{"28", nil, false, "the server refused the user or the password"},
@@ -45,6 +46,8 @@ var meanings = []meaning{
 	{"42704", nil, false, "the server does not know a setting that was asked for"},
 	{"25P02", nil, false, "the transaction has failed before: roll it back"},
 }
+
+const readOnly = "the server or the session is read-only: es needs the primary, and default_transaction_read_only=off"
 
 // fail says what an error of the database or its client means.
 func fail(err error) error {

@@ -33,8 +33,9 @@ func lastPosition(ctx context.Context, ses *session) (pos driver.Position, err e
 	return pos, err
 }
 
-// ReadAll returns a page of the feed. It takes one round trip where no position is
-// missing, and up to three where one is.
+// ReadAll returns a page of the feed. It takes one statement, or three with a filter;
+// where a position is missing, one more, and then those of the page again if nobody is
+// writing it any more. Large events, and purged ones, take one more each time.
 func (s *Store) ReadAll(ctx context.Context, q driver.FeedQuery) (page driver.FeedPage, err error) {
 	err = s.read(ctx, func(ctx context.Context, ses *session) error {
 		f := feed{ses: ses, fence: &s.fence}
@@ -56,11 +57,11 @@ func (f *feed) read(ctx context.Context, q driver.FeedQuery) (driver.FeedPage, e
 	looked := false
 	for restarts := 0; ; {
 		v := f.fence.view()
-		page, missing, server, head, err := f.once(ctx, q, v)
+		page, missing, stale, err := f.once(ctx, q, v)
 		if err != nil {
 			return driver.FeedPage{}, err
 		}
-		if f.fence.restarted(v, server, head) { // what v says is of another server, or nothing yet
+		if stale {
 			if restarts++; restarts > 3 {
 				return driver.FeedPage{}, driver.Transient(errors.New("es: postgres: statements reach different servers: es needs the primary, and it alone"))
 			}
@@ -116,9 +117,15 @@ func (f *feed) writers(ctx context.Context) (now *writers, server int64, err err
 	return now, server, err
 }
 
+// stale reports whether a page must not build on a view: what it says is final is of
+// another server, or of other tables. A view by which nothing is final says nothing.
+func (f *feed) stale(v view, server int64, head driver.Position) bool {
+	return f.fence.restarted(v, server, head) && v.final > 0
+}
+
 // once reads a page with one view of what is final. missing says that it ends
-// before a position that may yet appear.
-func (f *feed) once(ctx context.Context, q driver.FeedQuery, v view) (page driver.FeedPage, missing bool, server int64, head driver.Position, err error) {
+// before a position that may yet appear, stale that the view does not hold.
+func (f *feed) once(ctx context.Context, q driver.FeedQuery, v view) (page driver.FeedPage, missing, stale bool, err error) {
 	if !q.Filter.IsZero() {
 		return f.filtered(ctx, q, v)
 	}
@@ -138,8 +145,8 @@ func (f *feed) once(ctx context.Context, q driver.FeedQuery, v view) (page drive
 	if err == nil {
 		err = h.check(q)
 	}
-	if err != nil || v.server != h.server || h.head < v.final {
-		return page, false, h.server, h.head, err
+	if err != nil || f.stale(v, h.server, h.head) {
+		return page, false, true, err
 	}
 	full := len(p.records) == n
 	page.Next = q.After
@@ -161,7 +168,7 @@ func (f *feed) once(ctx context.Context, q driver.FeedQuery, v view) (page drive
 	}
 	cut, _, err := p.readLarge(ctx, f.ses) // what is gone is left out
 	if err != nil {
-		return page, false, h.server, h.head, err
+		return page, false, false, err
 	}
 	if cut {
 		missing = false
@@ -172,17 +179,18 @@ func (f *feed) once(ctx context.Context, q driver.FeedQuery, v view) (page drive
 		page.Next, page.Seen = last.Position, driver.Seen{Position: last.Position, ID: last.ID}
 	}
 	page.Records, err = p.kept(ctx, f.ses)
-	return page, missing, h.server, h.head, err
+	return page, missing, false, err
 }
 
 // filtered is once with a filter. What does not match is not sent, so it looks
 // first how far the positions have no gap.
-func (f *feed) filtered(ctx context.Context, q driver.FeedQuery, v view) (page driver.FeedPage, missing bool, server int64, head driver.Position, err error) {
+func (f *feed) filtered(ctx context.Context, q driver.FeedQuery, v view) (page driver.FeedPage, missing, stale bool, err error) {
+	server := v.server         // of which to is
 	to := q.After + filterSpan // is looked at
 	if v.final >= to {
 		// After many appends that failed there may be no event so far.
 		if page.Next, err = f.next(ctx, q.After); err != nil {
-			return page, false, 0, 0, err
+			return page, false, false, err
 		}
 		to = min(v.final, max(to, page.Next))
 	} else {
@@ -201,8 +209,8 @@ func (f *feed) filtered(ctx context.Context, q driver.FeedQuery, v view) (page d
 		if err == nil && replica {
 			err = errReplica
 		}
-		if err != nil || v.server != server {
-			return page, false, server, v.final, err
+		if err != nil || f.stale(v, server, v.final) {
+			return page, false, true, err
 		}
 		to = driver.Position(end)
 		missing = end < last
@@ -223,12 +231,12 @@ func (f *feed) filtered(ctx context.Context, q driver.FeedQuery, v view) (page d
 	if err == nil {
 		err = h.check(q)
 	}
-	if err != nil || v.server != h.server || h.head < v.final {
-		return page, false, h.server, h.head, err
+	if err != nil || f.stale(v, h.server, h.head) || server != h.server {
+		return page, false, true, err
 	}
 	cut, _, err := p.readLarge(ctx, f.ses)
 	if err != nil {
-		return page, false, h.server, h.head, err
+		return page, false, false, err
 	}
 	page.Next = max(q.After, h.upTo) // an event, so that it is not beyond the last
 	if k := len(p.records); k > 0 && (cut || k == n) {
@@ -241,7 +249,7 @@ func (f *feed) filtered(ctx context.Context, q driver.FeedQuery, v view) (page d
 		page.Seen.Position = page.Next
 		page.Seen.ID, err = idAt(ctx, f.ses, page.Next)
 	}
-	return page, missing, h.server, h.head, err
+	return page, missing, false, err
 }
 
 // next returns the position of the first event after another one, 0 if there is none.

@@ -66,8 +66,7 @@ var ddl = []string{
 const (
 	open       = 0
 	tombstoned = 1
-	purging    = 2 // its events are being erased, and are no longer read
-	purged     = 3
+	purged     = 2 // its events are erased, or being erased, and are no longer read
 )
 
 // stmt is a statement that a connection prepares when it first needs it.
@@ -88,7 +87,6 @@ const (
 	closeStream
 	startPurge
 	blankEvents
-	endPurge
 	dropSnapshots
 	readForward
 	readBackward
@@ -110,6 +108,7 @@ const (
 	saveSnapshot
 	deleteSnapshot
 	notify
+	confirm
 	stmts
 )
 
@@ -270,7 +269,6 @@ var statements = [stmts]string{
 			WHERE stream = $1 AND version >= $2 AND version <= $3 AND type <> '' RETURNING 1
 		)
 		SELECT count(*), ` + durable + ` FROM b`,
-	endPurge:      `UPDATE {streams} SET closed = 3 WHERE stream = $1 AND closed = 2 RETURNING ` + durable,
 	dropSnapshots: `DELETE FROM {snapshots} WHERE stream = $1`,
 
 	// The first row of these tells what the others are read from.
@@ -342,6 +340,10 @@ var statements = [stmts]string{
 
 	// A wake-up that is lost in a crash is no loss: it need not wait for the disk.
 	notify: `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')`,
+
+	// Something in the log, so that its commit waits for a standby: what was committed
+	// before lies before it.
+	confirm: `SELECT pg_logical_emit_message(true, 'es', ''), ` + durable,
 }
 
 // tableNames returns what replaces the {NAME} of a text.

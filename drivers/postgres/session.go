@@ -18,6 +18,9 @@ type session struct {
 	known *[stmts]*pgconn.StatementDescription // those that are prepared; nil: none is to be
 	inTx  bool                                 // inside a transaction of the caller's
 	begin bool                                 // a write needs a transaction of its own
+	waits bool                                 // commits wait for a standby
+
+	doubtful bool // such a wait may have been cancelled
 }
 
 // binary says that parameters or columns, all of them, are in binary form.
@@ -73,6 +76,18 @@ func (s *session) write(ctx context.Context, st stmt, row func([][]byte) error, 
 		return s.run(ctx, st, row, args...)
 	}
 	return s.together(ctx, both, call{st, args, row})
+}
+
+// confirm waits, where commits do, until a standby has what the session sees: it may
+// be of a commit whose wait was cancelled. If that fails nothing is known of it.
+func (s *session) confirm(ctx context.Context) error {
+	if !s.waits {
+		return nil
+	}
+	if err := s.run(ctx, confirm, nil); err != nil {
+		return &unsureError{fail(err)}
+	}
+	return nil
 }
 
 // What together puts around its statements.

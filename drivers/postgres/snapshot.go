@@ -31,14 +31,18 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap driver.Snapshot) error {
 	}
 	args := [][]byte{[]byte(snap.Stream), []byte(snap.Kind), bigint(uint64(snap.Version)), snap.EventID[:], []byte(snap.Encoding), data}
 	return s.writeAgain(ctx, func(ctx context.Context, ses *session) error {
-		closed := false
+		closed, saved := false, false
 		err := ses.write(ctx, saveSnapshot, func(row [][]byte) error {
 			n, _ := natural(row[0])
-			closed = n != open
+			written, _ := natural(row[1])
+			closed, saved = n != open, written > 0
 			return nil
 		}, args...)
-		if err == nil && closed {
+		switch {
+		case err == nil && closed:
 			err = deleted(snap.Stream)
+		case err == nil && !saved: // there is a newer one
+			err = ses.confirm(ctx)
 		}
 		return err
 	})
@@ -46,7 +50,5 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap driver.Snapshot) error {
 
 // DeleteSnapshot removes a snapshot, if it is there.
 func (s *Store) DeleteSnapshot(ctx context.Context, stream, kind string) error {
-	return s.writeAgain(ctx, func(ctx context.Context, ses *session) error {
-		return ses.write(ctx, deleteSnapshot, nil, []byte(stream), []byte(kind))
-	})
+	return s.remove(ctx, deleteSnapshot, []byte(stream), []byte(kind))
 }

@@ -67,7 +67,11 @@ func (h *held) try(ctx context.Context, again bool) error {
 				return notYet(w.err)
 			}
 			h.result, h.positions = w.result, w.positions
-			return w.err
+			if w.err != nil {
+				return w.err
+			}
+			h.bases = w.bases() // it was sent before, by whomever
+			return ses.confirm(wctx)
 		}
 		before := h.bases
 		h.bases = w.bases()
@@ -152,10 +156,15 @@ func (l *locked) lock(ctx context.Context, how around) (bool, error) {
 	return write, nil
 }
 
+// bases returns the versions at which the records are stored, or are to be.
 func (l *locked) bases() (bases []driver.UnknownPart) {
 	for i, p := range l.req.Parts {
 		if len(p.Records) > 0 {
-			bases = append(bases, driver.UnknownPart{Stream: p.Stream, Base: l.states[i].Head})
+			base, exact := p.Expected.Exact()
+			if !exact {
+				base = l.states[i].Head
+			}
+			bases = append(bases, driver.UnknownPart{Stream: p.Stream, Base: base})
 		}
 	}
 	return bases

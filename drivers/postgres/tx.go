@@ -91,8 +91,8 @@ func (t *txStore) Append(ctx context.Context, req driver.AppendRequest) (driver.
 		}
 		if write {
 			err = l.write(ctx, inside)
-		} else if err = l.err; err == nil {
-			err = l.release(ctx)
+		} else if err = l.release(ctx); err == nil {
+			err = l.err
 		}
 		result = l.result
 		return err

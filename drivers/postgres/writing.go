@@ -102,14 +102,15 @@ func (w *writing) sends(pc *pgconn.PgConn, wait time.Duration) error {
 	return w.err
 }
 
-// answered says that no statement runs any more.
-func (w *writing) answered() {
+// answered says that no statement runs any more. It reports whether the server was
+// asked to cancel one.
+func (w *writing) answered() (cancelled bool) {
 	w.mu.Lock()
 	pc := w.pc
 	w.pc = nil
 	w.mu.Unlock()
 	if w.over == nil {
-		return
+		return false
 	}
 	close(w.over)
 	<-w.asked
@@ -117,6 +118,7 @@ func (w *writing) answered() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	pc.Close(ctx)
+	return w.wait > 0
 }
 
 // interrupt asks the server to cancel what runs, and breaks the connection if no

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/go-es/es/driver"
+	"github.com/go-es/es/internal/cut"
 	"github.com/go-es/es/internal/servers"
 )
 
@@ -310,4 +311,41 @@ func TestRestoredUnderneath(t *testing.T) {
 	}
 	must(t, tx.Commit(t.Context()))
 	(&follower{s: p}).reaches(t, "1 2")
+}
+
+// The first page that a process reads is read once, and so is that of a transaction.
+func TestFirstPage(t *testing.T) {
+	dsn := data(t, server(t))
+	other := opened(t, dsn)
+	add(t, other, "a", "1")
+	add(t, other, "b", "2")
+	for name, test := range map[string]struct {
+		filter   driver.Filter
+		requests int
+	}{
+		"all":      {driver.Filter{}, 1},
+		"filtered": {driver.Filter{Types: []string{"noted"}}, 3},
+	} {
+		line := new(cut.Line)
+		s, err := openPool(t.Context(), with(dsn, "pool_max_conns=1"), line)
+		must(t, err)
+		t.Cleanup(func() { s.Close() })
+		p := s.(pooled)
+		read := func(where string, s driver.Store) {
+			t.Helper()
+			broke := line.BreakAt(test.requests+1, false)
+			page, err := s.ReadAll(t.Context(), driver.FeedQuery{Filter: test.filter})
+			if broke() {
+				t.Errorf("%s, %s: there were more requests than %d", name, where, test.requests)
+			}
+			if must(t, err); len(page.Records) != 2 || !page.End {
+				t.Errorf("%s, %s: %+v", name, where, page)
+			}
+		}
+		read("a process", p.Store)
+		tx, err := p.pool.Begin(t.Context())
+		must(t, err)
+		read("a transaction", p.InTx(tx))
+		must(t, tx.Rollback(t.Context()))
+	}
 }

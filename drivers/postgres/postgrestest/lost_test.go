@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-es/es/driver"
+	"github.com/go-es/es/drivers/postgres"
 	"github.com/go-es/es/internal/cut"
 )
 
@@ -196,4 +199,85 @@ func silent(t *testing.T, name string, end func(cancel context.CancelFunc, s dri
 		t.Errorf("no answer was waited for: it took %v", d)
 	}
 	return true
+}
+
+// A network that goes dark while a connection is idle: the ping of a call that has given
+// up, for which Close waits, ends soon.
+func TestDarkNetwork(t *testing.T) {
+	cfg, err := postgres.ParseDSN(data(t, server(t)))
+	must(t, err)
+	line := new(cut.Line)
+	t.Cleanup(func() { line.Close() })
+	var dark atomic.Bool
+	ended := make(chan struct{}, 1)
+	cfg.Pool.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dark.Load() { // pgx has ended the ping, and asks the server to cancel it
+			select {
+			case ended <- struct{}{}:
+			default:
+			}
+			return nil, errors.New("dark")
+		}
+		return line.DialContext(ctx, network, addr)
+	}
+	s, err := postgres.Open(t.Context(), cfg)
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	time.Sleep(1100 * time.Millisecond) // the pool pings what was idle for a second
+	t.Cleanup(line.Down(cut.Held))
+	dark.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	if _, err := s.ReadAll(ctx, driver.FeedQuery{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the ping goes on")
+	}
+	line.Close()
+}
+
+// A deletion whose connection breaks before anything was sent may be made again: there
+// is nothing unknown.
+func TestDeleteNotSent(t *testing.T) {
+	line := new(cut.Line)
+	s, err := openPool(t.Context(), with(data(t, server(t)), "settle=-1s", "pool_max_conns=1"), line)
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	add(t, s, "s", "1")
+	time.Sleep(50 * time.Millisecond) // for the notification
+	broke := line.BreakAt(1, false)
+	tomb := record("")
+	tomb.Type = driver.TypeDeleted
+	_, err = s.Delete(t.Context(), driver.DeleteRequest{Stream: "s", Expected: driver.Any, Record: tomb})
+	if !broke() {
+		t.Fatal("nothing was broken")
+	}
+	if !driver.IsTransient(err) || errors.Is(err, driver.ErrUnknownOutcome) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A stream that was remembered and is gone does not exist, also when an append to it
+// has failed meanwhile.
+func TestExistsAfterLoss(t *testing.T) {
+	p := opened(t, data(t, server(t)))
+	ctx := t.Context()
+	add(t, p, "s", "1")
+	_, err := p.pool.Exec(ctx, "DELETE FROM "+table(p.dsn, "streams"))
+	must(t, err)
+	_, err = p.pool.Exec(ctx, "DELETE FROM "+table(p.dsn, "events"))
+	must(t, err)
+	_, err = p.pool.Exec(ctx, "ALTER TABLE "+table(p.dsn, "events")+" ADD CONSTRAINT no CHECK (position = 0)")
+	must(t, err)
+	if _, err := p.Append(ctx, to("s", driver.Any, record("2"))); err == nil {
+		t.Fatal("the constraint does not hold")
+	}
+	_, err = p.pool.Exec(ctx, "ALTER TABLE "+table(p.dsn, "events")+" DROP CONSTRAINT no")
+	must(t, err)
+	if _, err := p.Append(ctx, to("s", driver.Exists, record("3"))); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("an append to a stream that has to exist, and does not: %v", err)
+	}
 }

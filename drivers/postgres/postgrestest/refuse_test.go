@@ -74,18 +74,32 @@ func TestServerRefused(t *testing.T) {
 	}))
 	must(t, os.WriteFile(filepath.Join(filepath.Dir(data), "standby.signal"), nil, 0o644))
 	s.Start()
-	refuses(t, s.DSN, "replica")
-	for range 200 {
-		_, err := p.ReadAll(ctx, driver.FeedQuery{})
-		if err == nil {
-			t.Fatal("the feed is read on a replica")
-		}
-		if strings.Contains(err.Error(), "replica") {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := refuses(t, s.DSN, "replica"); driver.IsTransient(err) {
+		t.Errorf("Open says that it may succeed later: %v", err)
 	}
-	t.Error("the feed does not say that it is read on a replica")
+	// A store that is open waits for it to become the primary.
+	for name, call := range map[string]func() error{
+		"ReadAll": func() error { _, err := p.ReadAll(ctx, driver.FeedQuery{}); return err },
+		"Append":  func() error { _, err := p.Append(ctx, to("a", 1, record("2"))); return err },
+	} {
+		told := false
+		for range 200 {
+			err := call()
+			if err == nil {
+				t.Fatalf("%s succeeds on a replica", name)
+			}
+			if told = strings.Contains(err.Error(), "replica"); told {
+				if !driver.IsTransient(err) {
+					t.Errorf("%s: it is for good: %v", name, err)
+				}
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if !told {
+			t.Errorf("%s does not say that the server is a replica", name)
+		}
+	}
 }
 
 // What may be wrong with the tables.

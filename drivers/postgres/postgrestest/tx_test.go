@@ -183,6 +183,27 @@ func TestInTxDecides(t *testing.T) {
 	}, nil)
 }
 
+// A conflict leaves no row of a stream that was locked and does not exist.
+func TestInTxConflict(t *testing.T) {
+	p := opened(t, data(t, server(t)))
+	ctx := t.Context()
+	for _, text := range []string{"1", "2", "3"} {
+		add(t, p, "old", text)
+	}
+	tx, err := p.pool.Begin(ctx)
+	must(t, err)
+	defer tx.Rollback(ctx)
+	req := to("new", driver.NoStream, record("1"))
+	req.Parts = append(req.Parts, driver.Part{Stream: "old", Expected: 2, Records: []driver.Record{record("4")}})
+	if _, err := p.InTx(tx).Append(ctx, req); !errors.Is(err, driver.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	must(t, tx.Commit(ctx))
+	if n := count(t, p, table(p.dsn, "streams")); n != 1 {
+		t.Errorf("%d streams, and not 1: one that does not exist was left", n)
+	}
+}
+
 var errHeldBack = errors.New("the feed is held back")
 
 // A transaction that has ended, or failed, says so; and nobody is told to make a
