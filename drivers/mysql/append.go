@@ -144,41 +144,26 @@ const mostRounds = 1000
 // write writes requests with one statement, if they all are as expected, and the
 // others of them with further ones if some are not.
 func (s *Store) write(ctx context.Context, ws []*written) {
-	sending, cancel := s.bounded(ctx)
-	defer cancel()
-	settling := false
-	tries, rounds := 0, 0
-	for {
+	try := s.writing(ctx)
+	defer try.end()
+	for rounds := 1; ; rounds++ {
 		ws = slices.DeleteFunc(slices.Clone(ws), func(w *written) bool { return w.done })
 		if len(ws) == 0 {
 			return
 		}
-		err := s.withSession(ctx, func(ses *session) error { return s.attempt(ctx, sending, ses, ws) })
-		if rounds++; err == nil && rounds < mostRounds {
+		err := s.withSession(try.ctx, func(ses *session) error { return s.attempt(try.ctx, try.sending, ses, ws) })
+		if err == nil && rounds < mostRounds {
 			continue
 		}
 		if err == nil {
 			err = driver.Transient(errors.New("es: mysql: others were faster each time"))
 		}
 		maybe := slices.ContainsFunc(ws, func(w *written) bool { return !w.done && w.sent })
-		if maybe && !settling && s.settle > 0 { // from now on, only to find out
-			settling = true
-			left := s.settle
-			if ctx.Err() != nil {
-				left /= 2 // bounded took the other half
-			}
-			var end context.CancelFunc
-			ctx, end = context.WithTimeout(context.WithoutCancel(ctx), left)
-			defer end()
-			sending = ctx
-		}
-		short := unsent(err) || lost(err) || meaningOf(serverError(err)) == demoted || serverError(err) == errDeadlock
-		tries++
-		if (maybe && settling || !maybe && short && tries < again) && pause(ctx, tries) == nil {
+		if try.again(maybe, err) {
 			continue
 		}
 		if !maybe {
-			err = endedBy(ctx, err)
+			err = endedBy(try.ctx, err)
 		}
 		for _, w := range ws {
 			w.fail(err)
@@ -245,7 +230,6 @@ func (s *Store) attempt(ctx, sending context.Context, ses *session, ws []*writte
 			s.heads.forget(p.Stream)
 		}
 	}
-	ses.refused++
 	return s.lookAt(ctx, ses, ws)
 }
 
@@ -272,9 +256,6 @@ func (s *Store) guess(ses *session, ws []*written) {
 					// The statement takes all its numbers with the first row. The
 					// event before this one has to have had its own by then.
 					w.look = true
-					if ses.tx != nil {
-						ses.refused++ // an old state would be a conflict that is none
-					}
 				}
 				continue
 			}
@@ -353,10 +334,8 @@ func (s *Store) lookAt(ctx context.Context, ses *session, ws []*written) error {
 		case err != nil && !isOurs(err):
 			return err
 		case !write:
-			if err == nil { // it is there, and may not be durable yet
-				if err := s.flushed(ctx, ses); err != nil {
-					return err
-				}
+			if err := s.flushed(ctx, ses); err != nil { // what is there may not be durable yet
+				return err
 			}
 			w.decide(result, err)
 		default:

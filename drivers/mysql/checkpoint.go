@@ -64,13 +64,13 @@ func (s *Store) SaveCheckpoint(ctx context.Context, cp driver.Checkpoint, prev d
 			return err
 		}
 		is, err := s.checkpoint(ctx, ses, cp.Name)
-		switch {
-		case err != nil:
-			return err
-		case is.Revision != cp.Revision:
-			return driver.ErrCheckpointConflict
+		if err == nil {
+			err = s.flushed(ctx, ses) // what is there may not be durable yet
 		}
-		return s.flushed(ctx, ses) // it was saved before
+		if err == nil && is.Revision != cp.Revision {
+			err = driver.ErrCheckpointConflict
+		}
+		return err // nil if it was saved before
 	})
 }
 
@@ -116,39 +116,26 @@ func (s *Store) change(ctx context.Context, f func(context.Context, *session) er
 		return err
 	}
 	defer done()
-	sending, cancel := s.bounded(ctx)
-	defer cancel()
+	try := s.writing(ctx)
+	defer try.end()
 	sent := false
-	for tries := 1; ; tries++ {
-		err := s.withSession(ctx, func(ses *session) error {
-			if err := endOf(ctx); err != nil {
+	for {
+		err := s.withSession(try.ctx, func(ses *session) error {
+			if err := endOf(try.ctx); err != nil {
 				return err
 			}
-			return f(sending, ses)
+			return f(try.sending, ses)
 		})
 		if err == nil || isOurs(err) {
 			return err
 		}
-		if lost(err) && !sent {
-			sent = true
-			if s.settle > 0 {
-				left := s.settle
-				if ctx.Err() != nil {
-					left /= 2
-				}
-				var end context.CancelFunc
-				ctx, end = context.WithTimeout(context.WithoutCancel(ctx), left)
-				defer end()
-				sending = ctx
-			}
-		}
-		short := unsent(err) || serverError(err) == errDeadlock || meaningOf(serverError(err)) == demoted
-		if (sent && s.settle > 0 || !sent && short && tries < again) && pause(ctx, tries) == nil {
+		sent = sent || lost(err)
+		if try.again(sent, err) {
 			continue
 		}
 		if sent {
 			return &driver.UnknownOutcomeError{Err: err}
 		}
-		return fail(endedBy(ctx, err))
+		return fail(endedBy(try.ctx, err))
 	}
 }

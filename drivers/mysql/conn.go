@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -126,11 +127,11 @@ type session struct {
 		sqldriver.ExecerContext
 		sqldriver.QueryerContext
 	}
-	own     *ownConn  // nil on a connection of a caller's pool
-	tx      *sql.Tx   // instead of on
-	drop    bool      // the connection is of no more use
-	refused int       // statements of a transaction that were refused
-	since   time.Time // before its first statement
+	own   *ownConn  // nil on a connection of a caller's pool
+	tx    *sql.Tx   // instead of on
+	drop  bool      // the connection is of no more use
+	locks bool      // it reads the states of streams with locks, as they are now: in a transaction
+	since time.Time // before its first statement
 }
 
 // exec runs a statement, and returns its result or an error as answer makes it.
@@ -232,7 +233,10 @@ func (s *Store) withSession(ctx context.Context, f func(*session) error) error {
 			return nil
 		}
 		ses.own, _ = raw.(*ownConn)
-		if got = f(ses); ses.drop || lost(got) || unsent(got) {
+		if got = s.looks.at(ctx, ses, raw); got == nil {
+			got = f(ses)
+		}
+		if ses.drop || lost(got) || unsent(got) {
 			return sqldriver.ErrBadConn // a wrapper of the client may not say so itself
 		}
 		return nil
@@ -241,6 +245,53 @@ func (s *Store) withSession(ctx context.Context, f func(*session) error) error {
 		return &unsentError{err}
 	}
 	return got
+}
+
+// looks remembers at which connections the store has looked lately whether their server
+// still takes writes. A primary that was replaced keeps its connections.
+type looks struct {
+	mu    sync.Mutex
+	since time.Time
+	seen  map[any]bool // the connections since then
+}
+
+// lookEvery is how long a look at a connection is good for.
+const lookEvery = time.Second
+
+// at looks at the server of a connection, unless it has within the last second.
+func (l *looks) at(ctx context.Context, ses *session, raw any) error {
+	known := reflect.ValueOf(raw).Comparable() // or a strange wrapper
+	l.mu.Lock()
+	if l.seen == nil || time.Since(l.since) >= lookEvery {
+		l.seen, l.since = make(map[any]bool), time.Now()
+	}
+	seen := known && l.seen[raw]
+	l.mu.Unlock()
+	if seen {
+		return nil
+	}
+	err := ses.takesWrites(ctx)
+	if err == nil && known {
+		l.mu.Lock()
+		l.seen[raw] = true
+		l.mu.Unlock()
+	}
+	if lost(err) || ses.drop {
+		err = &unsentError{err} // the next connection may do
+	}
+	return err
+}
+
+// takesWrites returns an error if the server of a session takes no writes any more. The
+// connection is of no more use then: the next one may lead to another server.
+func (ses *session) takesWrites(ctx context.Context) error {
+	is := ""
+	err := ses.query(ctx, "SELECT CAST(@@GLOBAL.read_only AS CHAR)", first(&is))
+	if err == nil && is != "0" && is != "OFF" {
+		ses.drop = true
+		err = asError(errReadOnly)
+	}
+	return err
 }
 
 // unreachable says what an error of opening a connection means.
@@ -318,6 +369,50 @@ func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFun
 		}
 		cancel()
 	}
+}
+
+// writing is a write that is tried until it is known what became of it.
+type writing struct {
+	s        *Store
+	ctx      context.Context // bounds the tries: the caller's, and another one while it settles
+	sending  context.Context // bounds what is sent
+	cancel   context.CancelFunc
+	settling bool
+	tries    int
+}
+
+// writing begins a write; call end when it has ended.
+func (s *Store) writing(ctx context.Context) *writing {
+	sending, cancel := s.bounded(ctx)
+	return &writing{s: s, ctx: ctx, sending: sending, cancel: cancel}
+}
+
+func (w *writing) end() { w.cancel() }
+
+// again reports whether a write that failed is to be tried again: one that may have been
+// carried out to find out, until the time to settle is over, and another one a few times
+// if what was in its way passes at once. It waits for a moment.
+func (w *writing) again(maybe bool, err error) bool {
+	if maybe && !w.settling && w.s.settle > 0 {
+		w.settling = true
+		left := w.s.settle
+		if w.ctx.Err() != nil {
+			left /= 2 // bounded took the other half
+		}
+		bounded := w.cancel
+		settling, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), left)
+		w.ctx, w.sending = settling, settling
+		w.cancel = func() { cancel(); bounded() }
+	}
+	w.tries++
+	return (maybe && w.settling || !maybe && short(err) && w.tries < again) && pause(w.ctx, w.tries) == nil
+}
+
+// short reports whether what kept a write from being carried out passes at once, or is
+// not there on another connection.
+func short(err error) bool {
+	n := serverError(err)
+	return unsent(err) || lost(err) || meaningOf(n) == demoted || n == errDeadlock
 }
 
 func str(v sqldriver.Value) string {

@@ -41,33 +41,21 @@ type deletion struct {
 
 func (d *deletion) settle(ctx context.Context) (driver.Appended, error) {
 	s := d.s
-	sending, cancel := s.bounded(ctx)
-	defer cancel()
-	settling := false
-	for tries := 1; ; tries++ {
-		err := s.withSession(ctx, func(ses *session) error { return d.do(ctx, sending, ses) })
+	try := s.writing(ctx)
+	defer try.end()
+	for {
+		err := s.withSession(try.ctx, func(ses *session) error { return d.do(try.ctx, try.sending, ses) })
 		if err == nil {
 			return d.result, nil
 		}
 		if isOurs(err) && !d.closed && !(d.sent && errors.Is(err, driver.ErrCorrupt)) {
 			return driver.Appended{}, err
 		}
-		if d.sent && !settling && s.settle > 0 {
-			settling = true
-			left := s.settle
-			if ctx.Err() != nil {
-				left /= 2
-			}
-			var end context.CancelFunc
-			ctx, end = context.WithTimeout(context.WithoutCancel(ctx), left)
-			defer end()
-			sending = ctx
-		}
-		if (settling || !d.sent && (unsent(err) || lost(err) || serverError(err) == errDeadlock) && tries < again) && pause(ctx, tries) == nil {
+		if try.again(d.sent, err) {
 			continue
 		}
 		if !d.sent {
-			return driver.Appended{}, fail(endedBy(ctx, err))
+			return driver.Appended{}, fail(endedBy(try.ctx, err))
 		}
 		return driver.Appended{}, &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: d.req.Stream, Base: d.base}}, Err: err}
 	}
@@ -84,11 +72,8 @@ func (d *deletion) do(ctx, sending context.Context, ses *session) error {
 		}
 		closing := func() (driver.ID, driver.Position, error) { return st.id, st.position, nil }
 		write, result, err := driver.DecideDelete(d.req, st.StreamState, closing)
-		if err != nil {
-			return err
-		}
-		if !write {
-			if err := s.flushed(ctx, ses); err != nil {
+		if !write { // what is there may not be durable yet
+			if err := cmp.Or(s.flushed(ctx, ses), err); err != nil {
 				return err
 			}
 			d.result, d.closed = result, true
@@ -105,7 +90,7 @@ func (d *deletion) do(ctx, sending context.Context, ses *session) error {
 		s.row(&t, kindTombstone, stream, st.Head, false, &d.req.Record)
 		res, err := ses.exec(sending, string(t))
 		if n := serverError(err); n == errDuplicate || n == errNotNull {
-			if ses.refused++; rounds > mostRounds {
+			if rounds > mostRounds {
 				return err
 			}
 			continue // another was faster

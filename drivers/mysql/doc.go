@@ -32,15 +32,20 @@
 // refused takes one or two more to find out why, and the numbers that it took become
 // fillers. An append that checks streams to which it does not append is a transaction
 // of four round trips. Where several processes append to one stream at any version and
-// are refused, they stand in line for a second at a time: GET_LOCK and RELEASE_LOCK of a
-// name that begins with "es_", which decide nothing.
+// are refused, they stand in line for as long as that goes on: GET_LOCK and RELEASE_LOCK
+// of a name that begins with "es_", which decide nothing. Each waits for up to 2 seconds
+// for a stream, so a statement that appends to eight such streams for up to 16; with more
+// of them it does not wait.
 //
 // A page of a stream is one query, and a second one for the last version where the
-// stream does not end with the page; a page of the feed is one, with a filter three.
-// Events above 4 KiB come with one query more. On
-// a server without a binary log, a page of the feed with something new asks how far the
-// server's log is on the disk. What is run most is prepared, up to eight statements on
-// each connection that the store opens, unless max_prepared_stmt_count is reached.
+// stream does not end with the page; a page of the feed is one. With a filter it is four,
+// of which one makes sure of the last event that the reader has seen: so the first page is
+// three. Next to a gap it is one more. Events above 4 KiB come with one query more. On a
+// server without a binary log, a page of the feed with something new, Head, and what
+// refuses a write ask how far the server's log is on the disk. Once a second a connection
+// in use asks whether its server is read_only. What is run most is prepared, up to nine
+// statements on each connection that the store opens, unless max_prepared_stmt_count is
+// reached.
 //
 // # Why the feed loses nothing
 //
@@ -66,12 +71,15 @@
 //
 // That needs a right: who reads the feed needs to be allowed to INSERT, which Open
 // checks. A reader that could not would wait before the first dead gap for ever. For
-// the same reason a replica cannot be read from, and is refused.
+// the same reason a replica cannot be read from, and is refused; and a primary that
+// becomes read_only is refused by the connections that it has within a second.
 //
 // InnoDB shows what was committed before it is on the disk, unless the server has a
 // binary log. A reader would then have seen events that a crash of the server undoes.
-// So on a server without a binary log what is read from the feed waits until the
-// server has written its log so far: a fraction of a millisecond while others append.
+// So on a server without a binary log what is read from the feed, a Head and a conflict
+// wait until the server has written its log so far: a fraction of a millisecond while
+// others append. A page of a stream does not wait: a crash of the server may undo the last
+// events that it shows, unless their append has returned.
 //
 // # Why a stream is whole
 //
@@ -90,13 +98,16 @@
 //
 // Open, and every new connection of a store made by it, refuses by name:
 // auto_increment_increment other than 1; innodb_flush_log_at_trx_commit other than 1;
-// sync_binlog other than 1 and binlog_format STATEMENT where log_bin is on; max_allowed_packet below 16 MiB; a
-// server that is read_only; Galera (wsrep_on) and group replication with several
-// primaries, where locks do not hold between nodes; tables of other engines than
-// InnoDB, or partitioned ones; an AUTO_INCREMENT that lies behind its table; older
-// versions; and TiDB, Vitess and others that speak the protocol without InnoDB's
-// locks. And what would let a crash or a loss of power take events that were
-// acknowledged: innodb_doublewrite OFF, DETECT_ONLY or fast; innodb_flush_method nosync
+// sync_binlog other than 1 and binlog_format STATEMENT where log_bin is on;
+// max_allowed_packet below 16 MiB; a server that is read_only; Galera (wsrep_on) and
+// group replication with several primaries, where locks do not hold between nodes;
+// group replication with group_replication_consistency EVENTUAL, the default before
+// MySQL 8.4, with which a new primary shows an old state for a while: it has to be
+// BEFORE_ON_PRIMARY_FAILOVER at least; tables of other engines than InnoDB, or
+// partitioned ones; an AUTO_INCREMENT that lies behind its table; older versions; and
+// TiDB, Vitess and others that speak the protocol without InnoDB's locks. And what
+// would let a crash or a loss of power take events that were acknowledged:
+// innodb_doublewrite OFF, DETECT_ONLY or fast; innodb_flush_method nosync
 // or littlesync, and O_DIRECT_NO_FSYNC of MariaDB; innodb_checksum_algorithm none;
 // innodb_log_checksums OFF; a disabled redo log; innodb_force_recovery. Where the
 // storage writes pages as a whole, atomicpages=true ([Config.AtomicPages]) admits
@@ -151,10 +162,19 @@
 // With asynchronous replication, a failover loses what the new primary had not got,
 // and gives its positions to other events; so does a restore. es keeps the id of the
 // event at each checkpoint beside it, so a reader that has seen what is gone fails
-// with driver.ErrCheckpointAhead and skips nothing silently. Semi-synchronous
-// replication with AFTER_SYNC, or group replication with one primary, loses nothing
-// that was acknowledged. While the old primary is read-only and the new one not yet
-// there, calls fail with transient errors, which package es makes again.
+// with driver.ErrCheckpointAhead and skips nothing silently. Group replication with one
+// primary loses nothing that was acknowledged. Nor does semi-synchronous replication with
+// AFTER_SYNC, as long as it does not fall back to asynchronous: it does where no replica
+// answers for rpl_semi_sync_source_timeout, which is 10 seconds by default, so set that as
+// high as it goes (rpl_semi_sync_master_timeout of MariaDB and of older MySQL). And the
+// replica that has everything has to become the primary.
+//
+// While the old primary is read-only and the new one not yet there, calls fail with
+// transient errors, which package es makes again. A program that still has connections to
+// the old one reads what is there for up to a second after that became read-only; so set
+// read_only or super_read_only before the new one takes writes. That a checkpoint is
+// ahead of the feed no call says before it has asked. Inside a transaction of the
+// caller's the first write looks, and no read.
 //
 // To restore, end the programs that write, put all tables of a prefix back, and start
 // them.

@@ -30,6 +30,7 @@ type Store struct {
 	maria  bool // the server is MariaDB
 	logged bool // variables.logged
 	heads  heads
+	looks  looks
 	crowds crowds
 	gaps   gaps
 	safe   atomic.Uint64 // up to this position the feed is durable

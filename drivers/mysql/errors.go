@@ -47,8 +47,6 @@ var meanings = map[uint16]meaning{
 	1637: passing, // too many transactions
 	1969: passing, // max_statement_time of MariaDB
 	3024: passing, // max_execution_time of MySQL
-	3100: passing, // group replication, before the commit
-	3101: passing, // the group undid the transaction
 	3572: passing, // NOWAIT
 
 	1290: demoted, // --read-only
@@ -69,6 +67,8 @@ var meanings = map[uint16]meaning{
 	1180: unsure, // during COMMIT
 	1598: unsure, // the binary log cannot be written
 	1927: unsure, // the connection was killed
+	3100: unsure, // group replication, at the commit: the other members may have got the transaction, and commit it
+	3101: unsure, // the same, where the server undid its own
 	3169: unsure, // the session was killed
 	4031: unsure, // the client was idle for too long
 }
@@ -76,8 +76,10 @@ var meanings = map[uint16]meaning{
 // meaningOf returns what an error says. The numbers from 2000 on are of clients, and
 // those from 9000 on of proxies: a server has none of them. A proxy answers with them
 // when it has lost its own connection to the server, which may have carried it out.
+// Those below 1000 are of files, the binary log among them: a sync that failed may
+// come after the commit.
 func meaningOf(n uint16) meaning {
-	if n/1000 == 2 || n/1000 == 9 {
+	if n > 0 && n < 1000 || n/1000 == 2 || n/1000 == 9 {
 		return unsure
 	}
 	return meanings[n]

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	sqldriver "database/sql/driver"
+	"errors"
 
 	"github.com/go-es/es/driver"
 )
@@ -14,8 +15,10 @@ const filterSpan = 10_000
 // Head returns the last position.
 func (s *Store) Head(ctx context.Context) (pos driver.Position, err error) {
 	err = s.read(ctx, func(ctx context.Context, ses *session) error {
-		pos, err = s.lastPosition(ctx, ses)
-		return err
+		if pos, err = s.lastPosition(ctx, ses); err != nil || uint64(pos) <= s.safe.Load() {
+			return err
+		}
+		return s.flushed(ctx, ses) // or a crash may give it to another event, which a reader that begins here would miss
 	})
 	return pos, err
 }
@@ -54,6 +57,9 @@ func (s *Store) durable(ctx context.Context, ses *session, after driver.Position
 func (s *Store) readAll(ctx context.Context, ses *session, q driver.FeedQuery) (driver.FeedPage, error) {
 	for filled := false; ; filled = true {
 		page, gap, err := s.feedPage(ctx, ses, q)
+		if errors.Is(err, driver.ErrCheckpointAhead) { // a primary that was replaced may be behind
+			return page, cmp.Or(ses.takesWrites(ctx), err)
+		}
 		if err == nil && page.Next > q.After {
 			return page, s.durable(ctx, ses, q.After, page)
 		}

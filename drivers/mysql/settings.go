@@ -22,8 +22,8 @@ type variables map[string]string
 // looked names the variables that check looks at.
 var looked = []string{
 	"auto_increment_increment", "autocommit", "binlog_format", "binlog_storage_engine", "character_set_connection", "completion_type",
-	"group_replication_group_name", "group_replication_single_primary_mode", "hostname", "innodb_checksum_algorithm", "innodb_doublewrite",
-	"innodb_flush_log_at_trx_commit", "innodb_flush_method", "innodb_force_recovery", "innodb_log_checksums", "innodb_read_only",
+	"group_replication_consistency", "group_replication_group_name", "group_replication_single_primary_mode", "hostname",
+	"innodb_checksum_algorithm", "innodb_doublewrite", "innodb_flush_log_at_trx_commit", "innodb_flush_method", "innodb_force_recovery", "innodb_log_checksums", "innodb_read_only",
 	"log_bin", "max_allowed_packet", "port", "read_only",
 	"server_id", "server_uuid", "sql_log_bin", "sql_mode", "sql_select_limit", "super_read_only", "sync_binlog", "tidb_version",
 	"transaction_isolation", "transaction_read_only", "tx_isolation", "tx_read_only", "unique_checks", "version", "version_comment", "wsrep_on",
@@ -108,6 +108,8 @@ type refusal struct {
 	passing bool // it may be otherwise a moment later
 }
 
+var errReadOnly = &refusal{"the server is read_only: it is a replica, or takes no writes for now; who reads the feed writes too", true}
+
 func (r *refusal) Error() string        { return "es: mysql: " + r.text }
 func (r *refusal) Is(target error) bool { return target == errRefused }
 
@@ -162,8 +164,10 @@ func (v variables) check(atomicPages bool) error {
 		return refusing("wsrep_on is ON: in a Galera cluster a transaction that holds its locks on one node can lose at commit against another node's, and a node reads what another has written only later")
 	case v["group_replication_group_name"] != "" && !on(v["group_replication_single_primary_mode"]):
 		return refusing("group_replication_single_primary_mode is OFF: with several primaries locks do not hold between them; use one primary")
-	case on(v["innodb_read_only"]), on(v["read_only"]), on(v["super_read_only"]):
-		return &refusal{"the server is read_only: it is a replica, or takes no writes for now; who reads the feed writes too", true}
+	case v["group_replication_group_name"] != "" && v.is("group_replication_consistency", "EVENTUAL", ""):
+		return refusing("group_replication_consistency is %q: after a failover the new primary would show an old state until it has applied what the old one wrote; it has to be BEFORE_ON_PRIMARY_FAILOVER, or one that includes it", v["group_replication_consistency"])
+	case on(v["innodb_read_only"]), !v.is("read_only", "OFF", "0", ""), on(v["super_read_only"]):
+		return errReadOnly
 	}
 	if n, err := strconv.Atoi(v["max_allowed_packet"]); err != nil || n < packetBytes {
 		return refusing("max_allowed_packet is %s: it has to be %d (16M) or more, for appends at the limits of Caps", v["max_allowed_packet"], packetBytes)

@@ -28,9 +28,7 @@ func (s *Store) states(ctx context.Context, ses *session, streams []string) (map
 	states := make(map[string]state, len(streams))
 	most := statesMax
 	suffix := ""
-	if ses.tx != nil && ses.refused > 0 {
-		// What the transaction has read before may be an old state, and what
-		// refused the statement a newer one.
+	if ses.locks {
 		most, suffix = 1, " LOCK IN SHARE MODE"
 	}
 	for len(streams) > 0 {

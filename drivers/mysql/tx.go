@@ -82,6 +82,10 @@ func (t *txStore) write(ctx context.Context, f func() error) error {
 			}
 			t.checked = true
 		}
+		// With REPEATABLE READ a plain read is of the state at the transaction's first
+		// one, which would be a conflict that is none, or a stream that is missing.
+		t.ses.locks = true
+		defer func() { t.ses.locks = false }()
 		return f()
 	})
 }

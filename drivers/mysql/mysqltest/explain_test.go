@@ -6,6 +6,7 @@ import (
 	sqldriver "database/sql/driver"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,8 +79,16 @@ func TestExplain(t *testing.T) {
 			must(t, err)
 		}
 		execute(t, dsn, "ANALYZE TABLE es_events", "INSERT INTO es_checkpoints SELECT CONCAT('c', position), position, 0, '', id FROM es_events LIMIT 1000")
+		tx, err := db.Begin()
+		must(t, err)
+		_, err = s.InTx(tx).Append(ctx, to("undone", driver.NoStream, record("1"), record("2"), record("3")))
+		must(t, err)
+		must(t, tx.Rollback())
 		r.texts = nil
 		exercise(t, s)
+		if !slices.ContainsFunc(r.texts, func(text string) bool { return strings.Contains(text, "NOWAIT") && strings.Contains(text, ",") }) {
+			t.Error("no gap of several positions was filled")
+		}
 		seen := map[string]bool{}
 		for _, text := range r.texts {
 			shape := literals.ReplaceAllString(text, "?")

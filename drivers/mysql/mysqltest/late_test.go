@@ -134,6 +134,58 @@ func TestDeadGapsBehind(t *testing.T) {
 	})
 }
 
+// A transaction that appends behind the event above a dead gap, and so has a lock on it,
+// does not hold the feed back before it.
+func TestDeadGapBelowTransaction(t *testing.T) {
+	onBoth(t, func(t *testing.T, server string) {
+		for n, expected := range map[driver.Position]driver.Expected{1: driver.Exactly(7), 2: driver.Any, 30: driver.Any} {
+			dsn := newDatabase(t, server)
+			s := openStore(t, dsn)
+			db := pool(t, dsn)
+			ctx := t.Context()
+			begin := func() *sql.Tx {
+				tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+				must(t, err)
+				t.Cleanup(func() { tx.Rollback() })
+				return tx
+			}
+			for i := range 6 {
+				_, err := s.Append(ctx, to("s", driver.Exactly(driver.Version(i)), record("x")))
+				must(t, err)
+			}
+			for i := range 4 {
+				_, err := s.Append(ctx, to("other", driver.Exactly(driver.Version(i)), record("x")))
+				must(t, err)
+			}
+			recs := make([]driver.Record, n)
+			for i := range recs {
+				recs[i] = record("x")
+			}
+			undone := begin()
+			_, err := s.InTx(undone).Append(ctx, to("undone", driver.NoStream, recs...))
+			must(t, err)
+			must(t, undone.Rollback())
+			res, err := s.Append(ctx, to("s", driver.Exactly(6), record("x")))
+			must(t, err)
+			if got := res.Parts[0].Position; got != 11+n {
+				t.Fatalf("the event above the gap is at %d", got)
+			}
+			_, err = s.InTx(begin()).Append(ctx, to("s", expected, record("x")))
+			must(t, err)
+			for end := time.Now().Add(3 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+				page, err := s.ReadAll(ctx, driver.FeedQuery{After: 10})
+				must(t, err)
+				if page.Next == 11+n && len(page.Records) == 1 {
+					break
+				}
+				if page.Next > 11+n || time.Now().After(end) {
+					t.Fatalf("with %d dead positions and expected %v, the feed after 10 goes to %d with %d events", n, expected, page.Next, len(page.Records))
+				}
+			}
+		}
+	})
+}
+
 func fillers(t tester, dsn string) (n int) {
 	t.Helper()
 	db := pool(t, dsn)
@@ -310,6 +362,35 @@ func TestInTx(t *testing.T) {
 		must(t, tx.Commit())
 		if page, err := s.ReadStream(ctx, driver.StreamQuery{Stream: "order"}); err != nil || page.Head != 4 {
 			t.Errorf("the stream has %d events, %v", page.Head, err)
+		}
+		gone := record("")
+		gone.Type = driver.TypeDeleted
+		for name, write := range map[string]func(in driver.Store, stream string) error{
+			"Append(Exists)": func(in driver.Store, stream string) error {
+				_, err := in.Append(ctx, to(stream, driver.Exists, record("2")))
+				return err
+			},
+			"Delete(Exactly)": func(in driver.Store, stream string) error {
+				_, err := in.Delete(ctx, driver.DeleteRequest{Stream: stream, Expected: driver.Exactly(1), Record: gone})
+				return err
+			},
+			"Delete(Exists)": func(in driver.Store, stream string) error {
+				_, err := in.Delete(ctx, driver.DeleteRequest{Stream: stream, Expected: driver.Exists, Record: gone})
+				return err
+			},
+		} {
+			tx, err := db.BeginTx(ctx, nil)
+			must(t, err)
+			in := s.InTx(tx)
+			if _, err := in.Head(ctx); err != nil { // from now on it has an old snapshot
+				t.Fatal(err)
+			}
+			_, err = s.Append(ctx, to("new "+name, driver.NoStream, record("1")))
+			must(t, err)
+			if err := write(in, "new "+name); err != nil {
+				t.Errorf("%s of a stream that is newer than the snapshot: %v", name, err)
+			}
+			must(t, tx.Commit())
 		}
 	})
 }
