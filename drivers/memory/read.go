@@ -132,8 +132,7 @@ func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (driver.Lis
 		return driver.ListPage{}, err
 	}
 	d := s.data
-	d.rLockSorted()
-	defer d.mu.RUnlock()
+	defer d.lockSorted()()
 	from, found := slices.BinarySearch(d.names, max(q.After, q.Prefix))
 	if found && q.After >= q.Prefix {
 		from++
@@ -155,18 +154,17 @@ func (s *Store) ListStreams(ctx context.Context, q driver.ListQuery) (driver.Lis
 	return page, nil
 }
 
-// rLockSorted takes the read lock at a moment when names has all names.
-func (d *data) rLockSorted() {
-	for {
-		d.mu.RLock()
-		if len(d.fresh) == 0 {
-			return
-		}
-		d.mu.RUnlock()
-		d.mu.Lock()
-		d.names = append(d.names, d.fresh...)
-		d.fresh = nil
-		slices.Sort(d.names)
-		d.mu.Unlock()
+// lockSorted takes a lock under which names has all names: that of readers, or that of
+// writers where there are new ones. It returns what gives it back.
+func (d *data) lockSorted() (unlock func()) {
+	d.mu.RLock()
+	if len(d.fresh) == 0 {
+		return d.mu.RUnlock
 	}
+	d.mu.RUnlock()
+	d.mu.Lock()
+	d.names = append(d.names, d.fresh...)
+	d.fresh = nil
+	slices.Sort(d.names)
+	return d.mu.Unlock
 }

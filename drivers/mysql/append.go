@@ -163,7 +163,10 @@ func (s *Store) write(ctx context.Context, ws []*written) {
 			continue
 		}
 		if !maybe {
-			err = endedBy(try.ctx, err)
+			err = endedBy(ctx, err)
+		}
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			err = driver.Transient(err) // the time to settle others has ended, and no context of the caller's
 		}
 		for _, w := range ws {
 			w.fail(err)

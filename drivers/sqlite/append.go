@@ -14,8 +14,11 @@ import (
 func (s *Store) Append(ctx context.Context, req driver.AppendRequest) (driver.AppendResult, error) {
 	for {
 		w := written{req: req}
-		err := s.write(ctx, func(ses session) error { return w.append(ses) })
+		err := s.write(ctx, func(_ context.Context, ses session) error { return w.append(ses) })
 		if again := w.settled(&err); !again {
+			if err == nil {
+				s.hub.Wake()
+			}
 			return w.result, err
 		}
 	}
@@ -29,13 +32,22 @@ func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []
 	for i, req := range reqs {
 		group[i].req = req
 	}
-	err := s.write(ctx, func(ses session) error {
+	overtaken := map[string]error{} // streams in which another was faster while the outcome was unknown
+	err := s.write(ctx, func(_ context.Context, ses session) error {
 		for i := range group {
 			w := &group[i]
 			if out[i].Err != nil {
 				continue // decided before: it had no part in what is settled now
 			}
+			stream := reqs[i].Parts[0].Stream
+			if err := overtaken[stream]; err != nil {
+				out[i].Err, w.based = err, true // it comes after that one, as before
+				continue
+			}
 			err := w.append(ses)
+			if w.based && errors.Is(err, driver.ErrConflict) {
+				overtaken[stream] = err
+			}
 			if err != nil && !w.alone(err) {
 				return err // of all, and decides nothing: this may be done again
 			}
@@ -43,6 +55,9 @@ func (s *Store) AppendGroup(ctx context.Context, reqs []driver.AppendRequest) []
 		}
 		return nil
 	})
+	if err == nil {
+		s.hub.Wake()
+	}
 	for i := range group {
 		w := &group[i]
 		if err != nil && !w.alone(out[i].Err) {
@@ -66,6 +81,7 @@ type written struct {
 	states  []driver.StreamState
 	bases   []driver.UnknownPart // where its records went, once it was written
 	based   bool                 // Any or Exists became an exact version
+	touched bool                 // a statement that writes was run for it
 }
 
 // append decides about the request and stores its records.
@@ -112,6 +128,7 @@ func (w *written) append(ses session) error {
 // makes the stream at once: the row that makes it also says whether there was one.
 func (w *written) find(ses session, p *driver.Part) (stream, error) {
 	if base, exact := p.Expected.Exact(); exact && base == 0 && len(p.Records) > 0 && len(w.req.Parts) == 1 {
+		w.touched = true
 		id, made, err := ses.exec(addStream, p.Stream)
 		if err != nil || made > 0 {
 			return stream{name: p.Stream, id: id}, err
@@ -123,7 +140,7 @@ func (w *written) find(ses session, p *driver.Part) (stream, error) {
 // alone reports whether err is the request's own, and nothing of it was written
 // before: it does not stop the others of its group.
 func (w *written) alone(err error) bool {
-	return decided(err) || errors.Is(err, driver.ErrCorrupt) && len(w.bases) == 0
+	return decided(err) || errors.Is(err, driver.ErrCorrupt) && len(w.bases) == 0 && !w.touched
 }
 
 // settled makes the error of a write the caller's. It reports whether the
@@ -180,6 +197,9 @@ func found(ses session, st stream, p *driver.Part) (pos driver.Position, all boo
 		last, isInt := row[1].(int64)
 		if !ok || !isInt || len(id) != len(driver.ID{}) {
 			return corrupt("stream %q, version %d: its id is %v", p.Stream, base+driver.Version(n)+1, row[0])
+		}
+		if n == len(p.Records) {
+			return corrupt("stream %q has more events from version %d on than versions", p.Stream, base+1)
 		}
 		if driver.ID(id) != p.Records[n].ID {
 			all = false

@@ -98,7 +98,7 @@ func (s *Store) DeleteCheckpoint(ctx context.Context, name string) error {
 
 // writeAgain is write for what may be called again and has no streams.
 func (s *Store) writeAgain(ctx context.Context, f func(session) error) error {
-	err := s.write(ctx, f)
+	err := s.write(ctx, func(_ context.Context, ses session) error { return f(ses) })
 	var u *unsureError
 	if errors.As(err, &u) {
 		return &driver.UnknownOutcomeError{Err: u.err}

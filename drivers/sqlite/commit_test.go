@@ -353,3 +353,40 @@ func TestDefiniteFailure(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Appends to one stream that were overtaken together keep their order.
+func TestSettleOvertakenTogether(t *testing.T) {
+	s, f := openFaulty(t)
+	f.plan = []fault{{err: errSync, then: func() {
+		w, err := sqlite.Open(ctx, sqlite.Config{Path: f.dsn[len("file:"):]})
+		must(t, err)
+		_, err = w.Append(ctx, one("s", driver.Any, records(1, `"other"`)...))
+		must(t, err)
+		must(t, w.Close())
+	}}}
+	var reqs []driver.AppendRequest
+	for _, data := range []string{"1", "2", "3"} {
+		reqs = append(reqs, one("s", driver.Any, records(1, data)...))
+	}
+	for i, out := range s.AppendGroup(ctx, reqs) {
+		if out.Err != nil || out.Result.Parts[0].First != driver.Version(i+2) {
+			t.Errorf("%d: %+v", i, out)
+		}
+	}
+	for i, r := range feed(t, s) {
+		if want := []string{`"other"`, "1", "2", "3"}[i]; string(r.Data) != want {
+			t.Errorf("event %d is %s, want %s", i+1, r.Data, want)
+		}
+	}
+}
+
+// A purge is settled although the caller's context has ended meanwhile.
+func TestSettlePurge(t *testing.T) {
+	s, f := openFaulty(t)
+	appendTo(t, s, "s", driver.NoStream, 3)
+	c, cancel := context.WithCancel(ctx)
+	f.plan = []fault{{err: errSync, then: cancel}}
+	if got, err := s.Delete(c, deletion("s", driver.Purge)); err != nil || got.First != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

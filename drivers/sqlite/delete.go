@@ -17,19 +17,20 @@ const blankAtOnce = 1000
 func (s *Store) Delete(ctx context.Context, req driver.DeleteRequest) (driver.Appended, error) {
 	for {
 		d := deletion{req: req}
-		err := s.write(ctx, func(ses session) error { return d.do(ctx, ses) })
+		err := s.write(ctx, d.do)
 		var u *unsureError
 		switch {
 		case errors.As(err, &u) && d.wrote:
 			err = &driver.UnknownOutcomeError{Parts: []driver.UnknownPart{{Stream: req.Stream, Base: d.base}}, Err: u.err}
 		case errors.As(err, &u):
-			err = u.err
+			err = nil // it had only recognised what was there before
 		case d.based && errors.Is(err, driver.ErrConflict):
 			continue // as in written.settled
 		}
 		if err != nil {
 			return driver.Appended{}, err
 		}
+		s.hub.Wake()
 		if req.Mode == driver.Purge {
 			s.emptyLog(ctx)
 		}

@@ -57,7 +57,8 @@ func readAll(ctx context.Context, ses session, q driver.FeedQuery) (driver.FeedP
 	n := pageSize(q.Limit)
 	span := driver.Position(n)
 	if !q.Filter.IsZero() {
-		span = filterSpan
+		// Nothing interrupts a statement: it looks at each position for each prefix.
+		span = max(filterSpan/driver.Position(1+len(q.Filter.Prefixes)/20), 100)
 	}
 	last := end // of the positions that the page looks at
 	if end-q.After > span {

@@ -58,6 +58,13 @@ func TestListen(t *testing.T) {
 	wait("another store of this process")
 	appendTo(t, beside, "s", driver.Any, 1)
 	wait("another store of this process, again")
+	for i := range 20 {
+		must(t, beside.SaveCheckpoint(ctx, driver.Checkpoint{Name: "c", Revision: driver.Revision{byte(i + 1)}}, driver.Revision{byte(i)}))
+	}
+	time.Sleep(40 * time.Millisecond)
+	if n := len(woken); n > 0 {
+		t.Errorf("%d wakes by checkpoints", n)
+	}
 	appendTo(t, linked, "s", driver.Any, 1)
 	wait("another name of the file")
 	if out, err := process(t, "write", file).Output(); err != nil {

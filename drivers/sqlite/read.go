@@ -35,14 +35,29 @@ func (s *Store) ReadStream(ctx context.Context, q driver.StreamQuery) (page driv
 }
 
 func readStream(ctx context.Context, ses session, q driver.StreamQuery) (driver.StreamPage, error) {
+	page, blank, err := readOnce(ctx, ses, q)
+	if blank && err == nil { // the stream was purged a moment ago
+		if page, blank, err = readOnce(ctx, ses, q); blank && err == nil {
+			err = corrupt("stream %q has a blank event, and was not purged", q.Stream)
+		}
+	}
+	if err != nil {
+		return driver.StreamPage{}, err
+	}
+	return page, nil
+}
+
+// readOnce returns a page of a stream. blank says that an event of it is, although the
+// stream had not been purged before.
+func readOnce(ctx context.Context, ses session, q driver.StreamQuery) (page driver.StreamPage, blank bool, _ error) {
 	st, err := lookup(ses, q.Stream)
 	switch {
 	case err != nil:
-		return driver.StreamPage{}, err
+		return page, false, err
 	case st.id == 0:
-		return driver.StreamPage{}, &driver.StreamError{Stream: q.Stream, Err: driver.ErrStreamNotFound}
+		return page, false, &driver.StreamError{Stream: q.Stream, Err: driver.ErrStreamNotFound}
 	case st.closed != open && !q.Deleted:
-		return driver.StreamPage{}, &driver.StreamError{Stream: q.Stream, Err: driver.ErrStreamDeleted}
+		return page, false, &driver.StreamError{Stream: q.Stream, Err: driver.ErrStreamDeleted}
 	}
 	// The versions first to last are wanted; all of them are there.
 	first, last := driver.Version(1), st.head
@@ -54,9 +69,9 @@ func readStream(ctx context.Context, ses session, q driver.StreamQuery) (driver.
 	} else if !q.Backward {
 		first = max(first, q.From)
 	}
-	page := driver.StreamPage{Head: st.head, End: true}
+	page = driver.StreamPage{Head: st.head, End: true}
 	if first > last {
-		return page, nil
+		return page, false, nil
 	}
 	if n := driver.Version(pageSize(q.Limit)); last-first >= n {
 		page.End = false
@@ -71,7 +86,6 @@ func readStream(ctx context.Context, ses session, q driver.StreamQuery) (driver.
 		read, next, step = readBackward, last, ^driver.Version(0)
 	}
 	p := newReader(ctx, int(last-first)+1)
-	blank := false
 	err = ses.query(read, func(row []sqldriver.Value) error {
 		rec, err := p.decode(row, q.Stream)
 		if err != nil {
@@ -87,23 +101,20 @@ func readStream(ctx context.Context, ses session, q driver.StreamQuery) (driver.
 		next += step
 		return p.full()
 	}, st.id, int64(first), int64(last))
-	if err != nil {
-		return driver.StreamPage{}, err
-	}
-	if blank {
-		if st.closed == purged {
-			return driver.StreamPage{}, corrupt("stream %q: version %d is blank", q.Stream, next)
-		}
-		return readStream(ctx, ses, q) // purged a moment ago
-	}
-	if n := len(p.records); n <= int(last-first) {
-		if !p.isFull() {
-			return driver.StreamPage{}, corrupt("stream %q: version %d is missing", q.Stream, next)
-		}
+	switch n := len(p.records); {
+	case err != nil:
+		return page, false, err
+	case blank && st.closed == purged:
+		return page, false, corrupt("stream %q: version %d is blank", q.Stream, next)
+	case blank:
+		return page, true, nil
+	case n <= int(last-first) && !p.isFull():
+		return page, false, corrupt("stream %q: version %d is missing", q.Stream, next)
+	case n <= int(last-first):
 		page.End = false
 	}
 	page.Records = p.records
-	return page, nil
+	return page, false, nil
 }
 
 // reader gathers the records of a page.

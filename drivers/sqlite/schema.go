@@ -109,8 +109,13 @@ type texts [stmts]string
 
 // header gathers the small columns of a record in one value, and is NULL where
 // one of them cannot be what was stored: each column of a result costs a crossing
-// into C and an allocation. See decode.
-const header = `iif(length(e.id) = 16, e.id || e.type || x'00' || e.encoding || x'00' || ifnull(e.tags, '') || x'00', NULL)`
+// into C and an allocation. See decode. That of the feed ends with the stream; a record
+// may be blank there in a purged one only.
+const (
+	columns    = `, e.id || e.type || x'00' || e.encoding || x'00' || ifnull(e.tags, '') || x'00', NULL)`
+	header     = `iif(length(e.id) = 16` + columns
+	feedHeader = `iif(length(e.id) = 16 AND (e.type <> '' OR s.closed = 2)` + columns + ` || s.stream`
+)
 
 // addEvents returns the statement that stores n events of stream ?1 from version ?2
 // on, in their order.
@@ -146,18 +151,18 @@ var statements = texts{
 		FROM {events} e WHERE e.stream_id = ?1 AND e.version BETWEEN ?2 AND ?3 ORDER BY e.version`,
 	readBackward: `SELECT e.position, e.version, e.time, ` + header + `, e.metadata, e.data
 		FROM {events} e WHERE e.stream_id = ?1 AND e.version BETWEEN ?2 AND ?3 ORDER BY e.version DESC`,
-	readFeed: `SELECT e.position, e.version, e.time, ` + header + ` || s.stream, e.metadata, e.data
+	readFeed: `SELECT e.position, e.version, e.time, ` + feedHeader + `, e.metadata, e.data
 		FROM {events} e LEFT JOIN {streams} s ON s.id = e.stream_id
 		WHERE e.position > ?1 AND e.position <= ?2 ORDER BY e.position`,
-	// ?4 and ?5 are JSON arrays or NULL. A row whose stream is missing is let
-	// through, so that it is noticed.
+	// ?4 and ?5 are JSON arrays or NULL. A row whose stream is missing, or which must not
+	// be blank, is let through, so that it is noticed.
 	filterFeed: `WITH prefixes AS MATERIALIZED (SELECT value AS prefix FROM json_each(?5))
-		SELECT e.position, e.version, e.time, ` + header + ` || s.stream, e.metadata, e.data
+		SELECT e.position, e.version, e.time, ` + feedHeader + `, e.metadata, e.data
 		FROM {events} e LEFT JOIN {streams} s ON s.id = e.stream_id
-		WHERE e.position > ?1 AND e.position <= ?2 AND e.type <> ''
-			AND (?4 IS NULL OR e.type IN (SELECT value FROM json_each(?4)))
+		WHERE e.position > ?1 AND e.position <= ?2 AND iif(e.type = '', s.closed IS NOT 2,
+			(?4 IS NULL OR e.type IN (SELECT value FROM json_each(?4)))
 			AND (?5 IS NULL OR s.stream IS NULL
-				OR EXISTS (SELECT 1 FROM prefixes WHERE substr(s.stream, 1, length(prefix)) = prefix))
+				OR EXISTS (SELECT 1 FROM prefixes WHERE substr(s.stream, 1, length(prefix)) = prefix)))
 		ORDER BY e.position LIMIT ?3`,
 	countFeed: `SELECT count(*) FROM {events} WHERE position > ?1 AND position <= ?2`,
 	seenID:    `SELECT id FROM {events} WHERE position = ?1`,
@@ -246,7 +251,7 @@ func (s *Store) prepareDatabase(ctx context.Context, c *conn) error {
 		return err
 	}
 	if found < schemaVersion {
-		err := s.transact(ctx, c, func(session) error { return s.create(c) })
+		err := s.transact(ctx, c, func(context.Context, session) error { return s.create(c) })
 		if err != nil {
 			return err
 		}
@@ -265,7 +270,7 @@ func (s *Store) schema(c *conn) (int, error) {
 	}
 	there := strings.Fields(fmt.Sprint(v))
 	if !slices.Contains(there, meta) {
-		return 0, fmt.Errorf("es: sqlite: the database has %s, and no %s: it is not es's; choose a prefix", strings.Join(there, ", "), meta)
+		return 0, fmt.Errorf("%w: the database has %s, and no %s: it is not es's; choose a prefix", driver.ErrSchema, strings.Join(there, ", "), meta)
 	}
 	v, err = c.run("SELECT value FROM " + meta + " WHERE key = 'schema'")
 	if err != nil && primary(err) != codeError {
@@ -371,7 +376,7 @@ func (s *Store) prepareAll(c *conn) error {
 		for st := range stmts {
 			if _, err := c.prepared(st); err != nil {
 				if primary(err) == codeError {
-					return fmt.Errorf("es: sqlite: the tables es_* are not those of schema version %d: %w", schemaVersion, err)
+					return fmt.Errorf("%w: the tables es_* are not those of schema version %d: %w", driver.ErrSchema, schemaVersion, err)
 				}
 				return fail(err)
 			}

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/go-es/es/driver"
@@ -40,7 +42,30 @@ func (t *txStore) do(ctx context.Context, f func() error) error {
 	if err := t.s.self.check(); err != nil {
 		return err
 	}
-	return f()
+	err := t.ended()
+	if err == nil {
+		err = f()
+	}
+	if driver.IsTransient(err) { // not in this transaction
+		err = errors.Unwrap(err)
+	}
+	return err
+}
+
+// ended returns an error unless the transaction runs. SQLite itself ends some when a
+// statement fails, as INSERT OR ROLLBACK does, and database/sql does not notice: further
+// statements would each commit. BEGIN tells, and changes nothing: there is no
+// transaction inside another one.
+func (t *txStore) ended() error {
+	_, err := t.ses.tx.ExecContext(background, "BEGIN")
+	if err != nil {
+		if primary(err) == codeError {
+			return nil
+		}
+		return fail(err)
+	}
+	_, err = t.ses.tx.ExecContext(background, "ROLLBACK")
+	return errors.Join(fmt.Errorf("es: sqlite: SQLite has ended the transaction, when a statement in it failed: %w", sql.ErrTxDone), fail(err))
 }
 
 func (t *txStore) write(ctx context.Context, f func() error) error {

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"testing"
@@ -134,5 +135,52 @@ func TestInTxRefuses(t *testing.T) {
 	must(t, tx.Commit())
 	if n := len(feed(t, s)); n != 2 {
 		t.Errorf("%d events", n)
+	}
+}
+
+// SQLite ends a transaction by itself when some statements fail, and database/sql does
+// not notice: nothing is stored then that a rollback would not take away.
+func TestInTxThatSQLiteEnded(t *testing.T) {
+	file := newFile(t)
+	s := open(t, file)
+	db := pool(t, "file:"+file+txOptions)
+	_, err := db.Exec("CREATE TABLE orders (id PRIMARY KEY)")
+	must(t, err)
+	tx, err := db.Begin()
+	must(t, err)
+	in := s.InTx(tx)
+	_, err = in.Append(ctx, one("a", driver.Any, records(1, "{}")...))
+	must(t, err)
+	_, err = tx.Exec("INSERT INTO orders VALUES (1)")
+	must(t, err)
+	if _, err = tx.Exec("INSERT OR ROLLBACK INTO orders VALUES (1)"); err == nil {
+		t.Fatal("it did not fail")
+	}
+	for range 2 {
+		if _, err = in.Append(ctx, one("a", driver.Any, records(18, "{}")...)); !errors.Is(err, sql.ErrTxDone) {
+			t.Errorf("an append: %v", err)
+		}
+	}
+	if _, err = in.Head(ctx); !errors.Is(err, sql.ErrTxDone) {
+		t.Errorf("Head: %v", err)
+	}
+	tx.Rollback()
+	if n := len(feed(t, s)); n != 0 {
+		t.Errorf("%d events were stored", n)
+	}
+}
+
+// Inside a transaction nothing is to be tried again.
+func TestInTxBehindALock(t *testing.T) {
+	file := newFile(t)
+	s := open(t, file)
+	holder, err := pool(t, "file:"+file+txOptions).Begin()
+	must(t, err)
+	defer holder.Rollback()
+	tx, err := pool(t, "file:"+file+"?_synchronous=FULL&_busy_timeout=10").Begin()
+	must(t, err)
+	defer tx.Rollback()
+	if _, err = s.InTx(tx).Append(ctx, one("a", driver.Any, records(1, "{}")...)); err == nil || driver.IsTransient(err) {
+		t.Errorf("%v", err)
 	}
 }

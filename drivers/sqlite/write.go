@@ -34,9 +34,9 @@ func (s *Store) withWriter(ctx context.Context, f func(c **conn) error) error {
 
 // write calls f inside a write transaction, and commits it if f succeeds. Where
 // the COMMIT fails and may yet be found after a crash, f is called again in
-// another one, until that tells: f has to recognise what it wrote. What could
-// not be settled is an unsureError.
-func (s *Store) write(ctx context.Context, f func(session) error) error {
+// another one, on a context of its own, until that tells: f has to recognise what it
+// wrote. What could not be settled is an unsureError.
+func (s *Store) write(ctx context.Context, f func(context.Context, session) error) error {
 	return s.withWriter(ctx, func(c **conn) error {
 		err := s.transactOn(ctx, c, f)
 		var first *unsureError
@@ -61,7 +61,7 @@ func (s *Store) write(ctx context.Context, f func(session) error) error {
 }
 
 // transactOn is transact on a connection that is replaced if it broke.
-func (s *Store) transactOn(ctx context.Context, c **conn, f func(session) error) error {
+func (s *Store) transactOn(ctx context.Context, c **conn, f func(context.Context, session) error) error {
 	if *c == nil {
 		fresh, err := s.openWriter(ctx)
 		if err != nil {
@@ -71,7 +71,6 @@ func (s *Store) transactOn(ctx context.Context, c **conn, f func(session) error)
 	}
 	err := s.transact(ctx, *c, f)
 	if err == nil {
-		s.hub.Wake()
 		s.log.checkpoint(*c, s.file)
 	} else if (*c).broken && s.file != "" {
 		(*c).close(true)
@@ -81,11 +80,11 @@ func (s *Store) transactOn(ctx context.Context, c **conn, f func(session) error)
 }
 
 // transact calls f inside one write transaction.
-func (s *Store) transact(ctx context.Context, c *conn, f func(session) error) error {
+func (s *Store) transact(ctx context.Context, c *conn, f func(context.Context, session) error) error {
 	if err := s.begin(ctx, c); err != nil {
 		return err
 	}
-	err := f(c)
+	err := f(ctx, c)
 	if moved := cmp.Or(s.self.check(), c.checkLog()); moved != nil {
 		err = moved // what f found is not what others see
 	} else if err == nil {
