@@ -19,7 +19,9 @@ import (
 //
 // Begin the transaction with READ COMMITTED (sql.TxOptions{Isolation:
 // sql.LevelReadCommitted}): with the server's own default, REPEATABLE READ, it reads
-// a state that gets old, and its locks keep others from new streams. From its first
+// a state that gets old, its locks keep others from new streams, and of two such
+// transactions that append to one stream, or to new ones, the server may break one off
+// (a deadlock). From its first
 // append to its end the feed is held back at the positions that it has taken, and
 // others who append to the same streams wait. Its session has to have a strict
 // sql_mode and autocommit, which is checked at the first write. ReadAll within it

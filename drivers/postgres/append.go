@@ -394,7 +394,7 @@ func (s *Store) decide(ctx context.Context, ses *session, members []*member) err
 	if err != nil {
 		return err
 	}
-	var open error
+	var open, bad error
 	var known []*member // to be stored already
 	for i, m := range members {
 		f := &found[i]
@@ -410,7 +410,7 @@ func (s *Store) decide(ctx context.Context, ses *session, members []*member) err
 		case errors.Is(err, driver.ErrConflict) && m.sent && m.part.Expected < 0:
 			m.sent, m.base = false, f.state.Head // it was not stored, and cannot be any more
 		case err != nil && !decided(err):
-			return err
+			bad = err
 		case err != nil:
 			m.fail(err)
 		case !write:
@@ -431,6 +431,9 @@ func (s *Store) decide(ctx context.Context, ses *session, members []*member) err
 			}
 			return err
 		}
+	}
+	if bad != nil {
+		return bad
 	}
 	return open
 }

@@ -85,7 +85,7 @@ func readStreamOnce(ctx context.Context, ses *session, q driver.StreamQuery) (pa
 	}
 	// The versions first to last are wanted; all of them are there.
 	first, last := driver.Version(1), page.Head
-	if closed == purged {
+	if closed >= purged {
 		first = last
 	}
 	if !q.Backward {

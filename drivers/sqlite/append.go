@@ -81,7 +81,7 @@ type written struct {
 	states  []driver.StreamState
 	bases   []driver.UnknownPart // where its records went, once it was written
 	based   bool                 // Any or Exists became an exact version
-	touched bool                 // a statement that writes was run for it
+	touched bool                 // a statement wrote for it, or may have
 }
 
 // append decides about the request and stores its records.
@@ -128,8 +128,8 @@ func (w *written) append(ses session) error {
 // makes the stream at once: the row that makes it also says whether there was one.
 func (w *written) find(ses session, p *driver.Part) (stream, error) {
 	if base, exact := p.Expected.Exact(); exact && base == 0 && len(p.Records) > 0 && len(w.req.Parts) == 1 {
-		w.touched = true
 		id, made, err := ses.exec(addStream, p.Stream)
+		w.touched = err != nil || made > 0
 		if err != nil || made > 0 {
 			return stream{name: p.Stream, id: id}, err
 		}

@@ -24,7 +24,8 @@
 //
 // Limits: 16 MiB an event and a snapshot, 64 MiB, 10,000 events and 10,000 streams
 // an append. A page ends at 10,000 records or past 4 MiB of data, whatever its limit
-// is; without a limit, at 256 records. With a filter it looks at 20,000 events.
+// is; without a limit, at 256 records. With a filter it looks at 20,000 events,
+// and at fewer with more than 20 prefixes.
 //
 // # Durability
 //

@@ -64,8 +64,8 @@ func (t *txStore) ended() error {
 		}
 		return fail(err)
 	}
-	_, err = t.ses.tx.ExecContext(background, "ROLLBACK")
-	return errors.Join(fmt.Errorf("es: sqlite: SQLite has ended the transaction, when a statement in it failed: %w", sql.ErrTxDone), fail(err))
+	t.ses.tx.ExecContext(background, "ROLLBACK") // of what has written nothing
+	return fmt.Errorf("es: sqlite: SQLite has ended the transaction, when a statement in it failed: %w", sql.ErrTxDone)
 }
 
 func (t *txStore) write(ctx context.Context, f func() error) error {
