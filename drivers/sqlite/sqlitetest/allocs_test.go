@@ -15,5 +15,5 @@ func TestAllocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	benchtest.CheckAllocs(t, s, benchtest.Allocs{Append: 39.6, Append10: 10.6, Read: 13.2, Feed: 12.4, Load: 13.2})
+	benchtest.CheckAllocs(t, s, benchtest.Allocs{Append: 33, Append10: 9.9, Read: 13.2, Feed: 12.4, Load: 13.2})
 }
